@@ -1,0 +1,44 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= out/demo
+
+.PHONY: help setup demo test check format clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: $(STAMP) ## Make the virtual environment in .venv with the pinned packages
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "equivdm needs Python 3.11 to 3.13, got $$($(PYTHON) --version 2>&1): set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25' 'setuptools>=77' wheel
+	# torch first: deepspeed builds against it, so it is installed without an isolated build environment.
+	$(BIN)/pip install --quiet -c constraints.txt torch numpy ninja
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation deepspeed
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## Run all five jobs at tiny size on an embedded Ray, and write a report
+	$(BIN)/equivdm demo --out $(OUT)
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest -n 2 -m 'not ray and not gpu'
+	$(BIN)/python -m pytest -m 'ray and not gpu'
+
+check: setup ## Format, lint, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_imports.py
+
+format: setup ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove the environment and what the demo wrote
+	rm -rf $(VENV) out

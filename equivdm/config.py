@@ -1,0 +1,111 @@
+"""Settings of the method. Pydantic only, so that a machine without torch can check and plan a job."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Config(BaseModel):
+    """A closed, frozen set of settings; the string under a field is its description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ClipConfig(Config):
+    """Which windows of a video become clips, and at which size."""
+
+    frames: int = Field(default=16, ge=2)
+    """Frames of a clip."""
+    height: int = Field(default=64, ge=16)
+    """Height in pixels, after a resize that covers the frame and a centre crop."""
+    width: int = Field(default=64, ge=16)
+    """Width in pixels, likewise."""
+    stride: int | None = Field(default=None, ge=1)
+    """Frames from the start of one window to the start of the next; the clip's own length where none is given."""
+    fps: float | None = Field(default=None, gt=0)
+    """Frames a second after resampling by time stamps; the video's own frames where none is given."""
+    max_windows: int | None = Field(default=None, ge=1)
+    """At most so many windows of one video, spread evenly over it; all where none is given."""
+
+    @property
+    def step(self) -> int:
+        """Frames from one window's start to the next."""
+        return self.stride or self.frames
+
+
+class DecodeConfig(Config):
+    """Limits of the decoder process. They cannot change a result, only stop it."""
+
+    timeout_s: float = Field(default=120.0, gt=0)
+    """Seconds that one call to the decoder may take."""
+    memory_mib: int = Field(default=4096, ge=256)
+    """Address space of the decoder process, in MiB."""
+
+
+class FlowConfig(Config):
+    """How motion is estimated."""
+
+    kind: Literal["dis"] = "dis"
+    """`dis`: dense inverse search of OpenCV, on the CPU."""
+    preset: Literal["ultrafast", "fast", "medium"] = "medium"
+    """OpenCV's trade of speed for accuracy."""
+    occlusion_absolute: float = Field(default=0.5, ge=0)
+    """A pixel is occluded where |f + b|^2 > absolute + relative * (|f|^2 + |b|^2); this is `absolute`, in px^2."""
+    occlusion_relative: float = Field(default=0.01, ge=0)
+    """And this is `relative`."""
+
+
+class PlanConfig(Config):
+    """How finely the motion plan follows the flow."""
+
+    per_cell: int = Field(default=4, ge=1, le=16)
+    """K: a latent cell starts with K x K particles."""
+
+
+class NoiseConfig(Config):
+    """Which noise a model is trained or sampled with."""
+
+    kind: Literal["warped", "independent"] = "warped"
+    """`warped` moves with the video; `independent` is the baseline, fresh in every frame."""
+    beta: float = Field(default=0.9, ge=0, le=1)
+    """Share of the warped part: eps = beta * eps_warped + sqrt(1 - beta^2) * eps_independent."""
+
+
+class ControlConfig(Config):
+    """The dense condition beside the caption."""
+
+    kind: Literal["none", "soft_edge", "canny"] = "soft_edge"
+    """`soft_edge` is a smoothed gradient magnitude, `canny` a binary edge map, `none` leaves the model to noise and caption."""
+
+
+class TinyConfig(Config):
+    """The embedded backbone: a small video transformer on half-resolution pixels. It trains on a CPU in minutes."""
+
+    kind: Literal["tiny"] = "tiny"
+    """Name of the backbone."""
+    width: int = Field(default=128, ge=16)
+    """Channels of the transformer."""
+    depth: int = Field(default=4, ge=1)
+    """Blocks; each has attention over space, attention over time, and an MLP."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads."""
+    patch: int = Field(default=4, ge=1)
+    """Latent cells along each side of a token."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "TinyConfig":
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is no multiple of twice the heads ({self.heads}): choose one that is")
+        return self
+
+
+BackboneConfig = TinyConfig
+
+
+class SamplerConfig(Config):
+    """How a model's ODE is solved from noise to video."""
+
+    kind: Literal["euler", "heun", "unipc"] = "euler"
+    """`euler` is first order; `heun` and `unipc` are second-order solvers of diffusers."""
+    steps: int = Field(default=8, ge=1)
+    """Solver steps; 1 for a one-step student."""

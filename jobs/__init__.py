@@ -1,0 +1,1 @@
+"""The command `equivdm` and the job specs."""
