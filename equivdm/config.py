@@ -95,7 +95,9 @@ class TinyConfig(Config):
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TinyConfig":
         if self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} is no multiple of twice the heads ({self.heads}): choose one that is")
+            raise ValueError(
+                f"width {self.width} is no multiple of twice the heads ({self.heads}): choose one that is"
+            )
         return self
 
 

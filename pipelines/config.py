@@ -237,6 +237,8 @@ class EvaluateJob(Job):
     """Names of the sets of videos to measure."""
     flow: FlowConfig = FlowConfig()
     """The estimator that judges motion."""
+    decode: DecodeConfig = DecodeConfig()
+    """Limits of the decoder."""
     bootstrap: int = Field(default=2000, ge=100)
     """Resamplings of the confidence intervals."""
     work: WorkConfig = WorkConfig()

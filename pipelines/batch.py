@@ -1,0 +1,163 @@
+"""What the batch jobs share: pending items, steps whose failures are rows, and the commit of receipts.
+
+There is no framework here. A job builds a Ray Data pipeline of its own; these functions stand at its two ends.
+"""
+
+import functools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from equivdm.errors import EquivdmError, ItemError
+from pipelines.progress import progress
+from pipelines.tables import SETTLED, Receipt, State, Table
+
+if TYPE_CHECKING:
+    import ray.data
+
+Row = dict[str, Any]
+
+ITEM_FAULTS = (EquivdmError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError, OSError)
+"""What may go wrong with one item. Anything else (a wrong name, a wrong type) is a fault of the program: it loses the
+item's block, and the driver counts the item as crashed."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a batch job did, added up."""
+
+    job: str
+    seconds: float
+    counts: Mapping[str, int]
+    """inputs, done, filtered, quarantined, pending, and new (settled by this run)."""
+    failures: Sequence[tuple[str, str, str]] = ()
+    """(path, class, message) of this run's failures."""
+    problems: Sequence[str] = field(default=())
+    """What an audit found wrong with committed objects."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is pending, quarantined or damaged."""
+        return not (self.counts["pending"] or self.counts["quarantined"] or self.problems)
+
+
+def new_run() -> str:
+    """Return a name for this run of a job: its time and a random part."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+
+
+def pending(items: Iterable[Row], states: Mapping[str, State], run: str) -> list[Row]:
+    """Return the items that are not settled, once a key, each with its `attempt` and `run`."""
+    work = {}
+    for item in items:
+        state = states.get(item["key"])
+        if state is None or state.outcome not in SETTLED:
+            work[item["key"]] = {**item, "attempt": 1 + (state.attempt if state else 0), "run": run}
+    return list(work.values())
+
+
+def count(items: Iterable[Row], states: Mapping[str, State]) -> Counter[str]:
+    """Add up a job: inputs == done + filtered + quarantined + pending, over distinct keys."""
+    keys = {item["key"] for item in items}
+    outcomes = Counter(
+        states[key].outcome for key in keys if key in states and states[key].outcome in SETTLED
+    )
+    counts = Counter({"inputs": len(keys), "done": 0, "filtered": 0, "quarantined": 0, **outcomes})
+    counts["pending"] = len(keys) - outcomes.total()
+    return counts
+
+
+def step(function: Callable[..., Row]) -> Callable[..., Row]:
+    """Make a step of a pipeline out of `function(row, ...) -> new columns`: what fails becomes a row.
+
+    A row that has an outcome already (it failed or was filtered earlier) passes untouched. The seconds of all steps add up.
+    """
+
+    @functools.wraps(function)
+    def run(row: Row, *args: Any, **kwargs: Any) -> Row:
+        if row.get("outcome"):
+            return row
+        started = time.perf_counter()
+        try:
+            added = function(row, *args, **kwargs)
+        except ITEM_FAULTS as fault:
+            added = failure(fault, row["attempt"], row["max_attempts"])
+        seconds = row.get("seconds", 0.0) + time.perf_counter() - started
+        return {**row, **added, "seconds": seconds}
+
+    return run
+
+
+def failure(fault: BaseException, attempt: int, max_attempts: int) -> Row:
+    """Return the outcome columns of a failed item: quarantined where trying again cannot help or was tried enough."""
+    final = (isinstance(fault, ItemError) and fault.final) or attempt >= max_attempts
+    return {
+        "outcome": "quarantined" if final else "failed",
+        "error": type(fault).__name__,
+        "message": str(fault)[:2000],
+    }
+
+
+def receipt_of(row: Row, table: Table, rows: Sequence[Row]) -> Row:
+    """Write an item's table rows and return the receipt as a plain row."""
+    return asdict(table.write(rows, path=row["path"]))
+
+
+def table_row(row: Row, table: Table) -> Row:
+    """Return the columns of `row` that the table has, with the time of now."""
+    return {name: row.get(name) for name in table.schema.names} | {"created": datetime.now(UTC)}
+
+
+def commit_stream(
+    dataset: "ray.data.Dataset", table: Table, every_s: float, label: str, total: int
+) -> list[Receipt]:
+    """Run the pipeline and commit its receipts every few seconds. Returns what was committed.
+
+    Whatever stops it (an error, Ctrl-C), the receipts that have arrived are committed first.
+    """
+    committed: list[Receipt] = []
+    waiting: list[Receipt] = []
+    last = time.monotonic()
+    with progress(label, total) as advance:
+        try:
+            for row in dataset.iter_rows():
+                waiting.append(Receipt(**row))
+                advance(1)
+                if time.monotonic() - last >= every_s:
+                    committed += table.commit(waiting)
+                    waiting, last = [], time.monotonic()
+        finally:
+            committed += table.commit(waiting)
+    return committed
+
+
+def record_crashes(work: Sequence[Row], committed: Iterable[Receipt], table: Table) -> list[Receipt]:
+    """Commit a failed row for every item that got no receipt: its process died, or its block was lost."""
+    arrived = {receipt.key for receipt in committed}
+    states = table.states()  # another run may have settled an item while this one was under way
+    lost = [item for item in work if item["key"] not in arrived]
+    lost = [item for item in lost if item["key"] not in states or states[item["key"]].outcome not in SETTLED]
+    fault = ItemError(
+        "the item left no outcome: its worker process died, or the program failed on it; see Ray's logs"
+    )
+    rows = [
+        {**item, **failure(fault, item["attempt"], item["max_attempts"]), "seconds": 0.0} for item in lost
+    ]
+    return table.commit([table.write([table_row(row, table)], path=row["path"]) for row in rows])
+
+
+def summarise(
+    job: str, started: float, items: Iterable[Row], table: Table, committed: Sequence[Receipt]
+) -> RunSummary:
+    """Add up a finished run."""
+    failed = [r for r in committed if r.outcome in ("failed", "quarantined")]
+    return RunSummary(
+        job=job,
+        seconds=time.monotonic() - started,
+        counts={**count(items, table.states()), "new": len(committed) - len(failed)},
+        failures=[(r.path, r.error or "", r.message or "") for r in failed],
+    )

@@ -1,0 +1,50 @@
+"""The Ray that a job runs on: a given cluster, the one it was submitted to, or an embedded one."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.config import RayConfig
+
+
+@contextmanager
+def ray_session(config: RayConfig) -> Iterator[None]:
+    """Connect to Ray, or start an embedded one that ends with the block. Inside another session it is that session."""
+    import ray
+    import ray.data
+
+    if ray.is_initialized():
+        yield
+        return
+    _quieten()
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+    else:
+        # The dashboard stays on, on loopback: Ray Train asks its state API all the time, and warns where it is missing.
+        ray.init(
+            num_cpus=config.cpus,
+            object_store_memory=config.object_store_mib * 2**20,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # one bar per job is ours
+    context.max_errored_blocks = -1  # an item without a receipt is counted by the driver; see pipelines.batch
+    context.log_internal_stack_trace_to_stdout = False
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _quieten() -> None:
+    # Embedded Ray on a laptop: no usage report, no hint about the dashboard, no warning about /dev/shm or the CPU count.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    for name in ("ray", "ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,110 @@
+"""Where tables and files lie: a folder or an S3 prefix, through one filesystem interface (fsspec)."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+import fsspec
+import pyarrow.fs
+from fsspec.implementations.local import LocalFileSystem
+
+from equivdm.errors import UsageError
+from pipelines.config import StoreConfig
+from pipelines.tables import Table
+
+
+@dataclass(frozen=True)
+class Store:
+    """A root that holds tables and files. It is small and picklable: workers get it as an argument."""
+
+    root: str
+    """As the filesystem wants it: an absolute folder, or `bucket/prefix`."""
+    url: str
+    """As Delta Lake wants it: the folder, or `s3://bucket/prefix`."""
+    filesystem: fsspec.AbstractFileSystem
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder of this machine."""
+        return isinstance(self.filesystem, LocalFileSystem)
+
+    @property
+    def arrow_filesystem(self) -> pyarrow.fs.FileSystem:
+        """The same filesystem for pyarrow and Ray Train."""
+        return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(self.filesystem))
+
+    def path(self, *parts: str) -> str:
+        """Join names below the root. Raises ValueError for a name that would leave it."""
+        relative = PurePosixPath(*parts)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise ValueError(f"path in the store: got {str(relative)!r}, wanted a relative path without '..'")
+        return f"{self.root}/{relative}"
+
+    def table(self, name: str) -> Table:
+        """Open a table by the name of its schema; it comes into being with its first commit."""
+        return Table(name, f"{self.url}/{name}", self.path(name), self.filesystem)
+
+    def put(self, local: str, *parts: str) -> None:
+        """Copy a local file into the store; readers see all of it or nothing."""
+        target = self.path(*parts)
+        self.filesystem.makedirs(os.path.dirname(target), exist_ok=True)
+        if not self.is_local:  # an object appears whole
+            self.filesystem.put_file(local, target)
+            return
+        partial = f"{target}.{uuid4().hex}.partial"
+        self.filesystem.put_file(local, partial)
+        os.replace(partial, target)
+
+    @contextmanager
+    def local_copy(self, *parts: str) -> Iterator[str]:
+        """Give the path of a local file with the object's bytes, for libraries that want a path."""
+        with local_file(self.filesystem, self.path(*parts)) as local:
+            yield local
+
+
+@contextmanager
+def local_file(filesystem: fsspec.AbstractFileSystem, path: str) -> Iterator[str]:
+    """Give a local path with the file's bytes: itself where it is local already, else a copy that goes away."""
+    if isinstance(filesystem, LocalFileSystem):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
+        local = os.path.join(folder, "object" + Path(path).suffix)
+        filesystem.get_file(path, local)
+        yield local
+
+
+def open_url(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the filesystem of a folder or an `s3://` URL, and the path in it without a trailing slash."""
+    if "://" not in url:
+        return LocalFileSystem(), os.path.abspath(os.path.expanduser(url))
+    # No listing cache: another run may be writing to the same prefix.
+    options = {"use_listings_cache": False, "skip_instance_cache": True} if url.startswith("s3://") else {}
+    filesystem, path = fsspec.core.url_to_fs(url, **options)
+    return filesystem, path.rstrip("/")
+
+
+def open_store(config: StoreConfig) -> Store:
+    """Open the store, and prove by a small file that it can be written.
+
+    Raises UsageError where it cannot: better before a night of computing than after it.
+    """
+    try:
+        filesystem, root = open_url(config.root)
+        local = isinstance(filesystem, LocalFileSystem)
+        store = Store(root, root if local else config.root.rstrip("/"), filesystem)
+        if local:
+            os.makedirs(root, exist_ok=True)
+        probe = store.path(f".write-probe-{uuid4().hex}")
+        filesystem.pipe_file(probe, b"equivdm")
+        filesystem.rm_file(probe)
+    except (OSError, ImportError, ValueError) as error:
+        raise UsageError(
+            f"store.root: got {config.root!r}, which cannot be written ({error}); "
+            "wanted a folder or an s3:// prefix that this user may write to"
+        ) from error
+    return store

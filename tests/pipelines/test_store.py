@@ -1,0 +1,38 @@
+"""Stores in a folder and on S3 behave alike, and one that cannot be written says so at once."""
+
+from pathlib import Path
+
+import pytest
+
+from equivdm.errors import UsageError
+from pipelines.config import StoreConfig
+from pipelines.store import Store, open_store
+
+
+def test_a_file_put_into_the_store_comes_back(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "video.mp4"
+    source.write_bytes(b"\x00\x01" * 1000)
+    store.put(str(source), "renders", "one", "video.mp4")
+    with store.local_copy("renders/one/video.mp4") as local:
+        assert Path(local).read_bytes() == source.read_bytes()
+        assert local.endswith(".mp4")
+    assert store.filesystem.find(store.root) == [store.path("renders/one/video.mp4")]
+
+
+def test_the_arrow_filesystem_sees_the_same_files(store: Store) -> None:
+    store.filesystem.pipe_file(store.path("a.bin"), b"abc")
+    with store.arrow_filesystem.open_input_file(store.path("a.bin")) as stream:
+        assert stream.read() == b"abc"
+
+
+def test_a_store_under_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(
+        UsageError, match=r"store.root: got '.*/file/store', which cannot be written .* wanted a folder"
+    ):
+        open_store(StoreConfig(root=str(tmp_path / "file" / "store")))
+
+
+def test_a_bucket_that_does_not_exist_is_refused(s3_endpoint: str) -> None:
+    with pytest.raises(UsageError, match="cannot be written"):
+        open_store(StoreConfig(root="s3://no-such-bucket/prefix"))

@@ -1,0 +1,59 @@
+"""The direction of imports: jobs -> pipelines -> equivdm, and config modules that need pydantic only."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+FORBIDDEN = {
+    "equivdm": {
+        "pipelines",
+        "jobs",
+        "cluster",
+        "tests",
+        "ray",
+        "deepspeed",
+        "s3fs",
+        "fsspec",
+        "deltalake",
+        "pyarrow",
+    },
+    "pipelines": {"jobs", "cluster", "tests"},
+    "jobs": {"cluster", "tests"},
+}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names of the packages that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_packages_import_in_one_direction(package: str) -> None:
+    modules = sorted((ROOT / package).rglob("*.py"))
+    assert modules
+    wrong = {
+        str(m.relative_to(ROOT)): found for m in modules if (found := set(imported(m)) & FORBIDDEN[package])
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "module", ["equivdm.config", "pipelines.config", "equivdm.errors", "jobs.specs", "jobs.cli"]
+)
+def test_planning_a_job_loads_neither_torch_nor_ray(module: str) -> None:
+    heavy = "{'torch', 'ray', 'numpy', 'cv2', 'numba', 'deltalake', 'deepspeed'}"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert result.stdout.strip() == "[]"
