@@ -1,0 +1,86 @@
+"""What the noise functions accept. Each check raises ValueError: the argument, what was got, what was wanted."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from equivdm.noise.compiled import constant
+from equivdm.types import Flow
+
+SIDE_LIMIT = 1 << 14
+"""Largest side of a flow, px: a position in 1/65536 px plus one displacement then fits into 32 bits."""
+
+PER_CELL_LIMIT = 16
+"""Most particles along a cell's side."""
+
+PARTICLES_LIMIT = 1 << 30
+"""Most particles at the start: their labels have 32 bits."""
+
+FINEST = 64
+"""Most particles along one pixel of the flow: closer ones would round onto the border of their cell."""
+
+
+def check_flow(name: str, flow: np.ndarray, like: Flow | None = None) -> Flow:
+    """Return `flow` contiguous and read-only (one type for the compiled kernels), of the shape of `like` if given."""
+    if not isinstance(flow, np.ndarray) or flow.dtype != np.float32:
+        got = getattr(flow, "dtype", type(flow).__name__)
+        raise ValueError(f"{name}: got {got}, wanted a float32 numpy array; convert it with astype(np.float32)")
+    if flow.ndim != 4 or flow.shape[3] != 2 or min(flow.shape) < 1:
+        raise ValueError(f"{name}: got shape {flow.shape}, wanted (steps, height, width, 2) with at least one step")
+    if max(flow.shape[1:3]) > SIDE_LIMIT:
+        raise ValueError(f"{name}: got {flow.shape[2]}x{flow.shape[1]} px, wanted at most {SIDE_LIMIT} px a side")
+    if like is not None and flow.shape != like.shape:
+        raise ValueError(f"{name}: got shape {flow.shape}, wanted that of forward, {like.shape}")
+    low, high = flow.min(), flow.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        at = tuple(np.argwhere(~np.isfinite(flow))[0].tolist())
+        raise ValueError(f"{name}: got {flow[at]} at (step, y, x, axis) {at}, wanted finite numbers")
+    if max(-low, high) > SIDE_LIMIT:  # out of any frame, as a displacement of the limit is too
+        flow = np.clip(flow, -SIDE_LIMIT, SIDE_LIMIT)
+    return constant(flow)
+
+
+def check_grid(grid: tuple[int, int], per_cell: int, size: tuple[int, int]) -> None:
+    """Check the latent grid (height, width) and the particles along a cell's side against the flow's size."""
+    if len(grid) != 2 or min(grid) < 1 or max(grid) > SIDE_LIMIT:
+        raise ValueError(f"grid: got {grid}, wanted (height, width), each from 1 to {SIDE_LIMIT}")
+    if not 1 <= per_cell <= PER_CELL_LIMIT:
+        raise ValueError(f"per_cell: got {per_cell}, wanted 1 to {PER_CELL_LIMIT}")
+    if (particles := grid[0] * grid[1] * per_cell**2) > PARTICLES_LIMIT:
+        raise ValueError(f"grid: got {grid} with per_cell={per_cell}, {particles} particles; wanted at most 2^30")
+    for cells, pixels in zip(grid, size, strict=True):
+        if cells * per_cell > FINEST * pixels:
+            raise ValueError(
+                f"grid: got {grid} with per_cell={per_cell} on a flow of {size}, "
+                f"wanted at most {FINEST} particles along a pixel; give a finer flow or a coarser grid"
+            )
+
+
+def check_frames(frames: Sequence[int] | None, steps: int) -> tuple[int, ...]:
+    """Return the frames to emit: all of 0..steps by default, else those given, strictly increasing and in range."""
+    if frames is None:
+        return tuple(range(steps + 1))
+    chosen = tuple(int(frame) for frame in frames)
+    increasing = all(a < b for a, b in pairwise(chosen))
+    if not chosen or not increasing or chosen[0] < 0 or chosen[-1] > steps:
+        raise ValueError(f"frames: got {chosen}, wanted strictly increasing numbers from 0 to {steps}")
+    return chosen
+
+
+def check_channels(channels: int) -> None:
+    """Check the number of noise channels."""
+    if channels < 1:
+        raise ValueError(f"channels: got {channels}, wanted at least 1")
+
+
+def check_seed(seed: int) -> None:
+    """Check that the seed fits the generator's key."""
+    if not 0 <= seed < 1 << 64:
+        raise ValueError(f"seed: got {seed}, wanted 0 to 2^64 - 1; derive one with equivdm.seeds.derive_seed")
+
+
+def check_beta(beta: float) -> None:
+    """Check the share of warped noise."""
+    if not 0 <= beta <= 1:
+        raise ValueError(f"beta: got {beta}, wanted a number from 0 (independent) to 1 (warped only)")

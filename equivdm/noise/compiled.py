@@ -1,0 +1,34 @@
+"""How the kernels of this package are compiled.
+
+A kernel calls only kernels of its own file: numba's cache notices a changed file, but not a changed callee elsewhere.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import numba
+import numpy as np
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def constant(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous, read-only view: the one array type that kernels are compiled for, wherever it came from."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Compile `function` for one thread, without the interpreter's lock, and keep the result on disk where possible.
+
+    One thread each: clips run side by side in processes or threads, and a sum's bits then depend on nothing.
+    """
+    # The tests' shape checker wraps annotated functions; numba wants the bare one.
+    bare = inspect.unwrap(function)
+    try:
+        return numba.njit(cache=True, nogil=True)(bare)
+    except RuntimeError:  # numba found no folder that it may keep its cache in, as in a read-only install
+        return numba.njit(nogil=True)(bare)

@@ -1,0 +1,177 @@
+"""The plan: pure, seed-free, compact, and safe to read back."""
+
+import hashlib
+import pickle
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from equivdm.noise import MotionPlan, plan_motion, warped_noise
+from equivdm.noise.checks import check_flow
+from tests.equivdm.noise.motions import GRID, MOTIONS, affine_flow, smooth_flow, turn
+
+
+@pytest.fixture(scope="module")
+def plan() -> MotionPlan:
+    flow = MOTIONS["random"]()
+    return plan_motion(flow, -flow, grid=GRID, frames=(0, 2, 4, 6))
+
+
+def test_the_same_arguments_give_the_same_bits(plan: MotionPlan) -> None:
+    flow = MOTIONS["random"]()
+    again = plan_motion(flow, -flow, grid=GRID, frames=(0, 2, 4, 6))
+    assert again.to_bytes() == plan.to_bytes()
+    np.testing.assert_array_equal(again.noise(3, 5), plan.noise(3, 5))
+
+
+def test_threads_do_not_change_the_bits(plan: MotionPlan) -> None:
+    flow = MOTIONS["random"]()
+
+    def draw(seed: int) -> bytes:
+        return warped_noise(flow, -flow, grid=GRID, channels=5, seed=seed, frames=(0, 2, 4, 6)).tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draw, range(8))) == [plan.noise(seed, 5).tobytes() for seed in range(8)]
+
+
+def test_golden_noise() -> None:
+    """Noise of an earlier version: a change of these bits needs a new number in `MotionPlan.to_bytes` and its users."""
+    y, x = np.mgrid[0:24, 0:40]
+    step = np.stack([(x * 7 + y * 3) % 32 / 16 - 1, (x * 5 + y * 11) % 64 / 32 - 1], -1).astype(np.float32)
+    noise = warped_noise(np.stack([step, -step, step]), grid=(6, 10), channels=9, seed=2**63 + 5, beta=0.9)
+    assert (
+        hashlib.sha256(noise.astype("<f4").tobytes()).hexdigest()
+        == "19d5a609661a80ad4d5a1f9add663bdccf73aec7e3c23096bafa677f639a7776"
+    )
+
+
+def test_layout_of_the_flow_does_not_matter(plan: MotionPlan) -> None:
+    flow = np.asfortranarray(MOTIONS["random"]())
+    flow.flags.writeable = False
+    assert plan_motion(flow, -flow, grid=GRID, frames=[0, 2, 4, 6]) == plan
+
+
+def test_round_trip(plan: MotionPlan) -> None:
+    data = plan.to_bytes()
+    again = MotionPlan.from_bytes(data)
+    assert again == plan
+    assert hash(again) == hash(plan)
+    assert again.to_bytes() == data
+    assert (again.grid, again.frames, again.per_cell) == (GRID, (0, 2, 4, 6), 4)
+    np.testing.assert_array_equal(again.noise(8, 3, beta=0.5), plan.noise(8, 3, beta=0.5))
+    assert pickle.loads(pickle.dumps(plan)) == plan
+
+
+def test_other_motion_or_frames_make_another_plan(plan: MotionPlan) -> None:
+    flow = MOTIONS["random"]()
+    assert plan_motion(flow, grid=GRID, frames=(0, 2, 4, 6)) != plan
+    assert plan_motion(flow, -flow, grid=GRID, frames=(0, 2, 4)) != plan
+
+
+def test_drawing_leaves_the_plan_alone_and_seeds_are_independent(plan: MotionPlan) -> None:
+    before = plan.to_bytes()
+    one, other = plan.noise(1, 16), plan.noise(2, 16)
+    assert plan.to_bytes() == before
+    assert abs(np.mean(one[0] * other[0])) < 4.5 / np.sqrt(one[0].size)
+
+
+def test_half_precision_is_the_rounded_draw(plan: MotionPlan) -> None:
+    half = plan.noise(1, 4, dtype=np.float16)
+    assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, plan.noise(1, 4).astype(np.float16))
+
+
+def test_size_of_a_clip_on_disk() -> None:
+    """Thirteen latent frames of a turning, zooming clip of 480 x 832 on 60 x 104 cells: at most 0.3 MB."""
+    flow = affine_flow((480, 832), 48, turn((480, 832), degrees=0.5, zoom=1.003))
+    plan = plan_motion(flow, grid=(60, 104), frames=range(0, 49, 4))
+    assert len(plan.to_bytes()) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: b"", "0 bytes"),
+        (lambda data: b"RIFF" + data, "start with"),
+        (lambda data: data[:4] + b"\x09" + data[5:], "format"),
+        (lambda data: data[:5], "cut short"),
+        (lambda data: data[:-20], "cut short"),
+        (lambda data: data + b"x", "continue"),
+        (lambda data: data[:500] + bytes([data[500] ^ 1]) + data[501:], "damaged|cut short|contradict"),
+        (lambda data: data[:5] + zlib.compress(b"something else, well packed"), "not those of a plan"),
+        (lambda data: data[:5] + zlib.compress(zlib.decompress(data[5:])[:-9]), "not those of a plan"),
+        (lambda data: data[:5] + zlib.compress(zlib.decompress(data[5:])[:9]), "not those of a plan"),
+    ],
+)
+def test_damaged_bytes_are_refused_in_one_line(plan: MotionPlan, damage, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^motion plan: .*({said})[^\n]*$"):
+        MotionPlan.from_bytes(damage(plan.to_bytes()))
+
+
+FLOW = smooth_flow((16, 24), 2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"grid": (0, 3)}, r"grid: got \(0, 3\)"),
+        ({"grid": (4, 100_000)}, r"grid: got \(4, 100000\)"),
+        ({"grid": (500, 3)}, r"grid: got \(500, 3\) .* at most 64 particles along a pixel"),
+        ({"grid": (16_000, 16_000), "per_cell": 16}, "grid: got .* 65536000000 particles"),
+        ({"per_cell": 0}, "per_cell: got 0, wanted 1 to 16"),
+        ({"per_cell": 17}, "per_cell: got 17, wanted 1 to 16"),
+        ({"frames": ()}, r"frames: got \(\), wanted strictly increasing numbers from 0 to 2"),
+        ({"frames": (0, 3)}, r"frames: got \(0, 3\)"),
+        ({"frames": (-1, 1)}, r"frames: got \(-1, 1\)"),
+        ({"frames": (1, 1)}, r"frames: got \(1, 1\)"),
+        ({"frames": (2, 0)}, r"frames: got \(2, 0\)"),
+        ({"forward": FLOW[:0]}, r"forward: got shape \(0, 16, 24, 2\), wanted .* at least one step"),
+        ({"channels": 0}, "channels: got 0, wanted at least 1"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"seed": 2**64}, "seed: got 18446744073709551616"),
+        ({"beta": 1.1}, "beta: got 1.1"),
+        ({"beta": float("nan")}, "beta: got nan"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict, said: str) -> None:
+    right = {"forward": FLOW, "backward": None, "grid": (4, 6), "channels": 2, "seed": 1}
+    with pytest.raises(ValueError, match=f"^{said}"):
+        warped_noise(**(right | arguments))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["forward", "backward"])
+def test_flow_that_is_not_finite_is_refused(name: str, value: float) -> None:
+    broken = FLOW.copy()
+    broken[1, 3, 7, 0] = value
+    flows = {"forward": FLOW, "backward": FLOW} | {name: broken}
+    with pytest.raises(ValueError, match=rf"^{name}: got {value} at .* \(1, 3, 7, 0\), wanted finite"):
+        plan_motion(**flows, grid=(4, 6))
+
+
+@pytest.mark.parametrize(
+    ("flow", "said"),
+    [
+        (FLOW.astype(np.float64), "got float64, wanted a float32"),
+        (FLOW.astype(np.float16), "got float16, wanted a float32"),
+        (FLOW[0], r"got shape \(16, 24, 2\), wanted \(steps, height, width, 2\)"),
+        (FLOW[..., :1], r"got shape \(2, 16, 24, 1\)"),
+        (np.zeros((1, 1, 20_000, 2), np.float32), "got 20000x1 px, wanted at most 16384"),
+    ],
+)
+def test_arrays_that_are_no_flow_are_refused(flow: np.ndarray, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^forward: {said}"):
+        check_flow("forward", flow)
+
+
+def test_flows_of_two_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^backward: got shape \(1, 16, 24, 2\), wanted that of forward, \(2, "):
+        check_flow("backward", FLOW[:1], like=FLOW)
+
+
+def test_motion_beyond_any_frame_is_out_of_it() -> None:
+    far = np.full((1, 16, 24, 2), 1e30, np.float32)
+    first, second = warped_noise(far, grid=(4, 6), channels=32, seed=1)
+    assert abs(np.mean(first * second)) < 4.5 / np.sqrt(first.size)
