@@ -1,0 +1,132 @@
+"""Probing and decoding in a process of their own, so that no file can crash, hang or swell the caller.
+
+The child is started with `python -m equivdm.video.worker` and spoken to over pipes, not with multiprocessing (or
+pebble, which stands on it): its spawn would import the caller's main module again (a Ray worker's, or a user's script
+without a guard), and its fork would inherit threads and locks of Ray and torch.
+"""
+
+import os
+import pickle
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from equivdm.arrays import Frames
+from equivdm.config import DecodeConfig
+from equivdm.errors import DecoderStopped
+from equivdm.video.decode import decode
+from equivdm.video.probe import VideoInfo, probe
+from equivdm.video.worker import HEADER
+
+Result = TypeVar("Result")
+
+
+class Sandbox:
+    """A decoder process that is kept between calls and renewed after a crash.
+
+    Calls of several threads run one after another. The process ends with `close`, or with the process that made it,
+    even if that one is killed.
+    """
+
+    def __init__(self, limits: DecodeConfig) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def probe(self, path: str) -> VideoInfo:
+        """Run `equivdm.video.probe.probe`; raises what it raises, and DecoderStopped."""
+        return self.call(probe, path)
+
+    def decode(self, path: str, indices: Sequence[int], size: tuple[int, int] | None) -> Frames:
+        """Run `equivdm.video.decode.decode`; raises what it raises, and DecoderStopped."""
+        return self.call(decode, path, list(indices), size)
+
+    def call(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Run a function of an importable module in the child.
+
+        Raises:
+            DecoderStopped: where the child crashes, runs past `timeout_s` or passes `memory_mib`. The next call gets a
+                new child.
+            ItemError, ValueError, OSError: where the function raises them.
+        """
+        with self._lock:
+            try:
+                ok, result = self._exchange(pickle.dumps((function, arguments)))
+            except BaseException:
+                # A child that was interrupted would answer the next call with this one's result.
+                self._stop()
+                raise
+        if not ok:
+            raise result
+        return result
+
+    def close(self) -> None:
+        """End the child. The sandbox can be used again."""
+        with self._lock:
+            self._stop()
+
+    def _exchange(self, request: bytes) -> tuple[bool, Any]:
+        child = self._send(HEADER.pack(len(request)) + request)
+        deadline = time.monotonic() + self._limits.timeout_s
+        (size,) = HEADER.unpack(self._read(child, HEADER.size, deadline))
+        return pickle.loads(self._read(child, size, deadline))
+
+    def _send(self, request: bytes) -> subprocess.Popen[bytes]:
+        if self._child is not None and self._child.poll() is None and self._child.stdin is not None:
+            # A child that ended between two calls is no fault of this one: it gets another.
+            with suppress(BrokenPipeError):
+                self._child.stdin.write(request)
+                return self._child
+        self._stop()
+        child = self._start()
+        assert child.stdin is not None
+        child.stdin.write(request)
+        return child
+
+    def _read(self, child: subprocess.Popen[bytes], size: int, deadline: float) -> bytearray:
+        assert child.stdout is not None
+        data = bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            while len(data) < size:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise DecoderStopped(f"the decoder took more than {self._limits.timeout_s:g} s and was stopped")
+                part = os.read(child.stdout.fileno(), min(size - len(data), 1 << 20))
+                if not part:
+                    raise DecoderStopped(self._epitaph(child.wait()))
+                data += part
+        return data
+
+    def _epitaph(self, code: int) -> str:
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return f"the decoder {how} (its memory limit is {self._limits.memory_mib} MiB)"
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            # A Ray worker's path may come from its job, not from the environment.
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        limits = [str(self._limits.memory_mib), str(self._limits.timeout_s)]
+        command = [sys.executable, "-m", "equivdm.video.worker", *limits]
+        self._child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
+        )
+        return self._child
+
+    def _stop(self) -> None:
+        if self._child is None:
+            return
+        self._child.kill()
+        self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._child = None

@@ -1,0 +1,46 @@
+"""Writing clips that every browser plays."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from equivdm.types import Frames
+
+
+def write_video(path: str, frames: Frames, fps: float, crf: int = 18) -> None:
+    """Write an H.264 mp4 (yuv420p, BT.709 marked, index at the front).
+
+    yuv420p needs even sides: an odd one is extended by repeating its last row or column.
+
+    Args:
+        path: file to write; it is replaced.
+        frames: at least one frame.
+        fps: frames a second; kept as a fraction with a denominator up to 1001, so 30000/1001 is exact.
+        crf: 0 (lossless) to 51 (worst).
+
+    Raises:
+        ValueError: for no frames, a rate that is not positive, or a crf out of range.
+        OSError: where the file cannot be written.
+    """
+    import av
+    from av.video.reformatter import ColorRange, Colorspace
+
+    if len(frames) == 0 or fps <= 0 or not 0 <= crf <= 51:
+        raise ValueError(f"got {len(frames)} frames, fps={fps}, crf={crf}: at least 1 frame, fps > 0, crf in 0..51")
+    height, width = frames.shape[1:3]
+    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
+        stream.options = {"crf": str(crf), "preset": "medium"}
+        # One encoder thread: the bytes are then the same on every machine.
+        stream.codec_context.thread_count = 1
+        stream.codec_context.colorspace = 1
+        stream.codec_context.color_primaries = 1
+        stream.codec_context.color_trc = 1
+        stream.codec_context.color_range = 1
+        for frame in even:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            yuv = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+            container.mux(stream.encode(yuv))
+        container.mux(stream.encode())

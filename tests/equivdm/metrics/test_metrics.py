@@ -1,0 +1,117 @@
+"""Each metric on videos whose value is known."""
+
+import numpy as np
+import pytest
+
+from equivdm.config import FlowConfig
+from equivdm.flow import Motion
+from equivdm.metrics import METRICS, measure
+from equivdm.metrics.alignment import endpoint_error
+from equivdm.metrics.coherence import CEILING, cross_frame_psnr, first_frame_psnr
+from equivdm.metrics.statistics import contrast, flicker, luma, sharpness
+from equivdm.video.synthetic import render_scene
+
+FLOW = FlowConfig()
+
+
+def shift_motion(frames: int, size: int, dx: int, dy: int) -> Motion:
+    """Motion of a camera that shifts by whole pixels, with its exact occlusion at the border."""
+    forward = np.full((frames - 1, size, size, 2), (dx, dy), np.float32)
+    rows, columns = np.mgrid[:size, :size]
+    leaves = (columns + dx < 0) | (columns + dx >= size) | (rows + dy < 0) | (rows + dy >= size)
+    enters = (columns - dx < 0) | (columns - dx >= size) | (rows - dy < 0) | (rows - dy >= size)
+    steps = (frames - 1, size, size)
+    return Motion(forward, -forward, np.broadcast_to(leaves, steps).copy(), np.broadcast_to(enters, steps).copy())
+
+
+def shifted(frames: int, size: int, dx: int, dy: int) -> np.ndarray:
+    """A window that slides over a large picture, so that its content moves by (dx, dy) a frame."""
+    picture = render_scene(5, frames=2, height=3 * size, width=3 * size).frames[0]
+    starts = [(size - k * dy, size - k * dx) for k in range(frames)]
+    return np.stack([picture[y : y + size, x : x + size] for y, x in starts])
+
+
+def still(frames: int = 5, size: int = 32) -> Motion:
+    return shift_motion(frames, size, 0, 0)
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (2, 0), (0, -3), (-1, 2)])
+def test_material_that_moves_with_the_driving_video_is_perfectly_coherent(dx: int, dy: int) -> None:
+    video, motion = shifted(5, 32, dx, dy), shift_motion(5, 32, dx, dy)
+    assert cross_frame_psnr(video, motion, FLOW) == CEILING
+    assert first_frame_psnr(video, motion, FLOW) == CEILING
+
+
+def test_fresh_uniform_noise_has_its_closed_form() -> None:
+    """Two independent uniform bytes differ by (256^2 - 1) / 6 in mean square."""
+    video = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
+    expected = 10 * np.log10(255**2 * 6 / (256**2 - 1))
+    assert cross_frame_psnr(video, still(9, 64), FLOW) == pytest.approx(expected, abs=0.05)
+    assert first_frame_psnr(video, still(9, 64), FLOW) == pytest.approx(expected, abs=0.05)
+
+
+def test_one_wrong_level_has_its_closed_form() -> None:
+    video = np.full((3, 16, 16, 3), 100, np.uint8)
+    video[1] += 1
+    assert cross_frame_psnr(video, still(3, 16), FLOW) == pytest.approx(10 * np.log10(255**2))
+    assert first_frame_psnr(video, still(3, 16), FLOW) == pytest.approx(10 * np.log10(255**2 * 2))
+
+
+def test_hidden_pixels_do_not_count() -> None:
+    video, motion = np.full((3, 16, 16, 3), 100, np.uint8), still(3, 16)
+    video[1:, :4] = 7
+    motion.occluded_backward[0, :4] = True
+    assert cross_frame_psnr(video, motion, FLOW) == CEILING
+    assert first_frame_psnr(video, motion, FLOW) == CEILING
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(2, 0), (0, 1), (-1, -2)])
+def test_epe_is_the_distance_between_the_two_motions(dx: int, dy: int) -> None:
+    video = shifted(4, 96, dx, dy)
+    assert endpoint_error(video, shift_motion(4, 96, dx, dy), FLOW) < 0.1
+    assert endpoint_error(video, still(4, 96), FLOW) == pytest.approx(np.hypot(dx, dy), abs=0.15)
+
+
+def test_statistics_of_known_pictures() -> None:
+    ramp = np.broadcast_to((3 * np.arange(32)).astype(np.uint8)[None, None, :, None], (4, 32, 32, 3))
+    blink = np.zeros((5, 32, 32, 3), np.uint8)
+    blink[::2] = 10
+    assert sharpness(ramp, still(4), FLOW) == pytest.approx(3, rel=1e-5)
+    assert contrast(ramp, still(4), FLOW) == pytest.approx(3 * np.arange(32).std(), rel=1e-5)
+    assert flicker(ramp, still(4), FLOW) == pytest.approx(0, abs=1e-4)
+    assert flicker(blink, still(5), FLOW) == pytest.approx(20, rel=1e-5)
+    assert flicker(blink[:2], still(2), FLOW) == 0
+
+
+def test_luma_of_grey_is_grey() -> None:
+    grey = np.full((1, 2, 2, 3), 77, np.uint8)
+    np.testing.assert_allclose(luma(grey), 77, rtol=1e-6)
+
+
+def test_measure_gives_every_metric() -> None:
+    scene = render_scene(1, frames=4, height=32, width=32)
+    motion = Motion(scene.forward, scene.backward, scene.occluded_forward, scene.occluded_backward)
+    values = measure(scene.frames, motion, FLOW)
+    assert list(values) == list(METRICS)
+    assert all(np.isfinite(value) for value in values.values())
+
+
+def test_coherent_video_beats_the_same_frames_in_disorder() -> None:
+    scene = render_scene(2, frames=8, height=64, width=64)
+    motion = Motion(scene.forward, scene.backward, scene.occluded_forward, scene.occluded_backward)
+    right, wrong = measure(scene.frames, motion, FLOW), measure(scene.frames[[0, 5, 2, 7, 4, 1, 6, 3]], motion, FLOW)
+    assert right["cf_psnr"] > wrong["cf_psnr"] + 5
+    assert right["epe"] < 0.5 * wrong["epe"]
+    assert right["flicker"] < wrong["flicker"]
+
+
+def test_a_video_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got \(4, 32, 32\) .* wanted \(5, 32, 32\)"):
+        measure(np.zeros((4, 32, 32, 3), np.uint8), still(), FLOW)
+
+
+def test_motion_that_shows_nothing_twice_is_refused() -> None:
+    motion = still(3, 16)
+    motion.occluded_forward[:] = motion.occluded_backward[:] = True
+    with pytest.raises(ValueError, match="no pixel that is visible in two frames"):
+        measure(np.zeros((3, 16, 16, 3), np.uint8), motion, FLOW)
