@@ -39,7 +39,7 @@ class DecodeConfig(Config):
     timeout_s: float = Field(default=120.0, gt=0)
     """Seconds that one call to the decoder may take."""
     memory_mib: int = Field(default=4096, ge=256)
-    """Address space of the decoder process, in MiB."""
+    """Address space that decoding may take on top of the idle decoder process, in MiB."""
 
 
 class FlowConfig(Config):
@@ -50,7 +50,7 @@ class FlowConfig(Config):
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     """OpenCV's trade of speed for accuracy."""
     occlusion_absolute: float = Field(default=0.5, ge=0)
-    """A pixel is occluded where |f + b|^2 > absolute + relative * (|f|^2 + |b|^2); this is `absolute`, in px^2."""
+    """A pixel is occluded where |f + b|^2 > absolute + relative * (|f|^2 + |b|^2): `absolute`, in px^2."""
     occlusion_relative: float = Field(default=0.01, ge=0)
     """And this is `relative`."""
 
@@ -83,21 +83,19 @@ class TinyConfig(Config):
 
     kind: Literal["tiny"] = "tiny"
     """Name of the backbone."""
-    width: int = Field(default=128, ge=16)
+    width: int = Field(default=96, ge=16)
     """Channels of the transformer."""
-    depth: int = Field(default=4, ge=1)
-    """Blocks; each has attention over space, attention over time, and an MLP."""
-    heads: int = Field(default=4, ge=1)
-    """Attention heads."""
-    patch: int = Field(default=4, ge=1)
+    depth: int = Field(default=3, ge=1)
+    """Blocks; each has attention over space and over time, and an MLP."""
+    heads: int = Field(default=4, ge=2, multiple_of=2)
+    """Attention heads; half of them look over space, half over time."""
+    patch: int = Field(default=8, ge=2, multiple_of=2)
     """Latent cells along each side of a token."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TinyConfig":
         if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width {self.width} is no multiple of twice the heads ({self.heads}): choose one that is"
-            )
+            raise ValueError(f"width {self.width} is no multiple of twice the heads ({self.heads}): choose one that is")
         return self
 
 

@@ -45,6 +45,16 @@ class RunSummary:
         return not (self.counts["pending"] or self.counts["quarantined"] or self.problems)
 
 
+def task_retries() -> dict[str, int]:
+    """Return Ray's settings for a task: an item that kills its process may do so twice, not for ever."""
+    return {"max_retries": 1}
+
+
+def actor_retries() -> dict[str, int]:
+    """Return Ray's settings for an actor of a pool, likewise; a pool lives through eight deaths of an actor."""
+    return {"max_restarts": 8, "max_task_retries": 2}
+
+
 def new_run() -> str:
     """Return a name for this run of a job: its time and a random part."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
@@ -63,9 +73,7 @@ def pending(items: Iterable[Row], states: Mapping[str, State], run: str) -> list
 def count(items: Iterable[Row], states: Mapping[str, State]) -> Counter[str]:
     """Add up a job: inputs == done + filtered + quarantined + pending, over distinct keys."""
     keys = {item["key"] for item in items}
-    outcomes = Counter(
-        states[key].outcome for key in keys if key in states and states[key].outcome in SETTLED
-    )
+    outcomes = Counter(states[key].outcome for key in keys if key in states and states[key].outcome in SETTLED)
     counts = Counter({"inputs": len(keys), "done": 0, "filtered": 0, "quarantined": 0, **outcomes})
     counts["pending"] = len(keys) - outcomes.total()
     return counts
@@ -74,7 +82,7 @@ def count(items: Iterable[Row], states: Mapping[str, State]) -> Counter[str]:
 def step(function: Callable[..., Row]) -> Callable[..., Row]:
     """Make a step of a pipeline out of `function(row, ...) -> new columns`: what fails becomes a row.
 
-    A row that has an outcome already (it failed or was filtered earlier) passes untouched. The seconds of all steps add up.
+    A row that has an outcome already (it failed or was filtered earlier) passes untouched. Seconds add up over steps.
     """
 
     @functools.wraps(function)
@@ -112,9 +120,7 @@ def table_row(row: Row, table: Table) -> Row:
     return {name: row.get(name) for name in table.schema.names} | {"created": datetime.now(UTC)}
 
 
-def commit_stream(
-    dataset: "ray.data.Dataset", table: Table, every_s: float, label: str, total: int
-) -> list[Receipt]:
+def commit_stream(dataset: "ray.data.Dataset", table: Table, every_s: float, label: str, total: int) -> list[Receipt]:
     """Run the pipeline and commit its receipts every few seconds. Returns what was committed.
 
     Whatever stops it (an error, Ctrl-C), the receipts that have arrived are committed first.
@@ -141,18 +147,12 @@ def record_crashes(work: Sequence[Row], committed: Iterable[Receipt], table: Tab
     states = table.states()  # another run may have settled an item while this one was under way
     lost = [item for item in work if item["key"] not in arrived]
     lost = [item for item in lost if item["key"] not in states or states[item["key"]].outcome not in SETTLED]
-    fault = ItemError(
-        "the item left no outcome: its worker process died, or the program failed on it; see Ray's logs"
-    )
-    rows = [
-        {**item, **failure(fault, item["attempt"], item["max_attempts"]), "seconds": 0.0} for item in lost
-    ]
+    fault = ItemError("the item left no outcome: its worker process died, or the program failed on it; see Ray's logs")
+    rows = [{**item, **failure(fault, item["attempt"], item["max_attempts"]), "seconds": 0.0} for item in lost]
     return table.commit([table.write([table_row(row, table)], path=row["path"]) for row in rows])
 
 
-def summarise(
-    job: str, started: float, items: Iterable[Row], table: Table, committed: Sequence[Receipt]
-) -> RunSummary:
+def summarise(job: str, started: float, items: Iterable[Row], table: Table, committed: Sequence[Receipt]) -> RunSummary:
     """Add up a finished run."""
     failed = [r for r in committed if r.outcome in ("failed", "quarantined")]
     return RunSummary(

@@ -75,7 +75,7 @@ class WorkConfig(Config):
     actors: int = Field(default=1, ge=1)
     """Model actors."""
     max_attempts: int = Field(default=3, ge=1)
-    """Runs that may try an item before it is quarantined; a fault that lies in the bytes themselves is final at once."""
+    """Runs that may try an item before it is quarantined; a fault in the bytes themselves is final at once."""
 
 
 class Job(Config):
@@ -195,8 +195,8 @@ class DistillJob(Job):
     """Name of the model to distil; the newest of that name."""
     data: SelectConfig = SelectConfig()
     """The clips."""
-    noise: NoiseConfig = NoiseConfig()
-    """Noise of the student's input and of the re-noising; the teacher's own by default."""
+    noise: NoiseConfig | None = None
+    """Noise of the student's input and of the re-noising; the teacher's own where none is given."""
     fake_updates: int = Field(default=5, ge=1)
     """Updates of the fake score to one of the student."""
     fake_lr: float = Field(default=1e-3, gt=0)

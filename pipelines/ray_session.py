@@ -34,7 +34,6 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # one bar per job is ours
     context.max_errored_blocks = -1  # an item without a receipt is counted by the driver; see pipelines.batch
-    context.log_internal_stack_trace_to_stdout = False
     try:
         yield
     finally:
@@ -42,7 +41,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
 
 
 def _quieten() -> None:
-    # Embedded Ray on a laptop: no usage report, no hint about the dashboard, no warning about /dev/shm or the CPU count.
+    # Embedded Ray on a laptop: no usage report, no hint about the dashboard.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -116,9 +116,7 @@ class Table:
                     fresh.setdefault(receipt.key, receipt)
             if not fresh or self._swap(delta, [_add_action(receipt) for receipt in fresh.values()]):
                 return list(fresh.values())
-        raise EquivdmError(
-            f"table {self.name}: {_COMMIT_TRIES} commits in a row met another writer; run the job again"
-        )
+        raise EquivdmError(f"table {self.name}: {_COMMIT_TRIES} commits in a row met another writer; run the job again")
 
     def append(self, rows: Sequence[dict[str, Any]]) -> int:
         """Write and commit rows of many keys, one file in all, but for keys that are in the table already.
@@ -135,9 +133,7 @@ class Table:
             if self._swap(delta, [AddAction(name, size, {}, _now_ms(), True, stats)]):
                 return len(fresh)
             self.filesystem.rm_file(f"{self.folder}/{name}")
-        raise EquivdmError(
-            f"table {self.name}: {_COMMIT_TRIES} commits in a row met another writer; run the job again"
-        )
+        raise EquivdmError(f"table {self.name}: {_COMMIT_TRIES} commits in a row met another writer; run the job again")
 
     # Reading
 
@@ -150,10 +146,19 @@ class Table:
         delta = self._open()
         return [] if delta is None else list(_data_files(delta))
 
-    def read(self, columns: Sequence[str] | None = None, keys: Iterable[str] | None = None) -> pa.Table:
-        """Read the committed rows, all or those of the given keys, in an order that does not depend on commits."""
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        keys: Iterable[str] | None = None,
+        without: Container[str] = (),
+    ) -> pa.Table:
+        """Read the committed rows, all or those of the given keys, in an order that does not depend on commits.
+
+        Data files named in `without` are left out: an audit knows that they are damaged.
+        """
         wanted = None if keys is None else set(keys)
-        names = [f.name for f in self.files() if wanted is None or f.key is None or f.key in wanted]
+        files = [file for file in self.files() if file.name not in without]
+        names = [file.name for file in files if wanted is None or file.key is None or file.key in wanted]
         columns = list(columns or self.schema.names)
         if not names:
             return self.schema.empty_table().select(columns)
@@ -164,10 +169,13 @@ class Table:
         return table.sort_by(order).select(columns)
 
     def rows(
-        self, columns: Sequence[str] | None = None, keys: Iterable[str] | None = None
+        self,
+        columns: Sequence[str] | None = None,
+        keys: Iterable[str] | None = None,
+        without: Container[str] = (),
     ) -> list[dict[str, Any]]:
         """Read as `read` does, as plain dictionaries."""
-        return self.read(columns, keys).to_pylist()
+        return self.read(columns, keys, without).to_pylist()
 
     def read_file(self, name: str) -> bytes:
         """Return a data file's bytes, for an audit."""

@@ -41,19 +41,13 @@ def imported(path: Path) -> Iterator[str]:
 def test_packages_import_in_one_direction(package: str) -> None:
     modules = sorted((ROOT / package).rglob("*.py"))
     assert modules
-    wrong = {
-        str(m.relative_to(ROOT)): found for m in modules if (found := set(imported(m)) & FORBIDDEN[package])
-    }
+    wrong = {str(m.relative_to(ROOT)): found for m in modules if (found := set(imported(m)) & FORBIDDEN[package])}
     assert not wrong
 
 
-@pytest.mark.parametrize(
-    "module", ["equivdm.config", "pipelines.config", "equivdm.errors", "jobs.specs", "jobs.cli"]
-)
+@pytest.mark.parametrize("module", ["equivdm.config", "pipelines.config", "equivdm.errors", "jobs.specs", "jobs.cli"])
 def test_planning_a_job_loads_neither_torch_nor_ray(module: str) -> None:
     heavy = "{'torch', 'ray', 'numpy', 'cv2', 'numba', 'deltalake', 'deepspeed'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"

@@ -8,7 +8,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from pipelines.config import StoreConfig
+from pipelines.config import RayConfig, StoreConfig
+from pipelines.ray_session import ray_session
 from pipelines.store import Store, open_store
 
 
@@ -29,6 +30,14 @@ def s3_endpoint() -> Iterator[str]:
         boto3.client("s3").create_bucket(Bucket="videos")
         yield f"http://127.0.0.1:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def local_ray(s3_endpoint: str) -> Iterator[None]:
+    """One embedded Ray for a module, whose workers know the S3 server; the jobs' own sessions join it."""
+    del s3_endpoint
+    with ray_session(RayConfig(cpus=2, object_store_mib=128)):
+        yield
 
 
 @pytest.fixture(params=["folder", "s3"])

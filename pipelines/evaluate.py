@@ -1,0 +1,138 @@
+"""Videos to metrics: each generated video against the motion of its driving clip, one row per video and metric."""
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+
+import ray.data
+
+from equivdm.errors import UsageError
+from equivdm.metrics import measure
+from equivdm.metrics.bootstrap import Interval, mean_interval
+from pipelines.batch import (
+    Row,
+    RunSummary,
+    commit_stream,
+    new_run,
+    pending,
+    receipt_of,
+    record_crashes,
+    step,
+    summarise,
+    table_row,
+    task_retries,
+)
+from pipelines.clips import MOTION_COLUMNS, motion_of, read_clips
+from pipelines.config import EvaluateJob
+from pipelines.identity import fingerprint, item_key
+from pipelines.manifest import sandbox
+from pipelines.ray_session import ray_session
+from pipelines.store import Store, open_store
+from pipelines.tables import Table
+
+VERSION = 1
+"""Raised when the same video would give other values."""
+
+
+@dataclass(frozen=True)
+class Evaluation(RunSummary):
+    """A run's sums, and the mean of every metric of every set of videos with its confidence interval."""
+
+    means: dict[str, dict[str, Interval]] | None = None
+    """means[set of videos][metric]."""
+
+
+def run(config: EvaluateJob) -> Evaluation:
+    """Measure the sets of videos. The same call again measures only what is missing."""
+    started, store = time.monotonic(), open_store(config.store)
+    metrics, items = inputs(config, store)
+    work = pending(items, metrics.states(), new_run())
+    committed = []
+    if work:
+        with ray_session(config.ray):
+            receipts = (
+                ray.data.from_items(work)
+                .repartition(target_num_rows_per_block=1)
+                .map(
+                    measure_video,
+                    fn_args=(store, config),
+                    num_cpus=config.work.cpus_per_task,
+                    ray_remote_args_fn=task_retries,
+                )
+                .map(write_rows, fn_args=(metrics,), num_cpus=config.work.cpus_per_task)
+            )
+            committed = commit_stream(receipts, metrics, config.store.commit_every_s, "evaluate", len(work))
+            committed += record_crashes(work, committed, metrics)
+    summary = summarise("evaluate", started, items, metrics, committed)
+    return Evaluation(**vars(summary), means=means(config, store))
+
+
+def inputs(config: EvaluateJob, store: Store) -> tuple[Table, list[Row]]:
+    """Return the table and the items of a job. Raises UsageError for a set without a finished video."""
+    columns = (
+        "key",
+        "name",
+        "clip",
+        "path",
+        "file",
+        "frames",
+        "height",
+        "width",
+        "sha256",
+        "outcome",
+        "created",
+    )
+    rows = [row for row in store.table("videos").rows(columns) if row["outcome"] == "done"]
+    names = {row["name"] for row in rows}
+    for name in config.renders:
+        if name not in names:
+            raise UsageError(f"renders: got {name!r}, wanted one of {sorted(names)} in {store.url}; run render first")
+    own = fingerprint({"stage": "evaluate", "version": VERSION, "flow": config.flow.model_dump()})
+    newest = _newest_per_clip([row for row in rows if row["name"] in config.renders])
+    return store.table("metrics"), [
+        {
+            **{name: row[name] for name in ("name", "clip", "path", "file", "frames", "height", "width")},
+            "video": row["key"],
+            "key": item_key(row["key"], row["sha256"], own),
+            "max_attempts": config.work.max_attempts,
+        }
+        for row in newest
+    ]
+
+
+def means(config: EvaluateJob, store: Store) -> dict[str, dict[str, Interval]]:
+    """Return the mean over clips of every metric, by set of videos, with a bootstrap interval."""
+    table, items = inputs(config, store)
+    values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in config.renders}
+    for row in table.rows(("name", "metric", "value", "outcome"), [item["key"] for item in items]):
+        if row["outcome"] == "done":
+            values[row["name"]][row["metric"]].append(row["value"])
+    return {
+        name: {metric: mean_interval(found, config.bootstrap, seed=0) for metric, found in by_metric.items()}
+        for name, by_metric in values.items()
+    }
+
+
+@step
+def measure_video(row: Row, store: Store, config: EvaluateJob) -> Row:
+    """Decode the video as a viewer would and measure it against its clip's motion."""
+    (clip,) = read_clips(store, [row["clip"]], MOTION_COLUMNS)
+    with store.local_copy(row["file"]) as local:
+        frames = sandbox(config.decode).decode(local, list(range(row["frames"])), (row["height"], row["width"]))
+    return {"values": measure(frames, motion_of(clip), config.flow)}
+
+
+def write_rows(row: Row, table: Table) -> Row:
+    """Write a row per metric (one without a metric for a failed item), and hand on the receipt."""
+    row = {**row, "outcome": row.get("outcome") or "done"}
+    values = row.get("values") or {None: None}
+    rows = [table_row({**row, "metric": metric, "value": value}, table) for metric, value in values.items()]
+    return receipt_of(row, table, rows)
+
+
+def _newest_per_clip(rows: list[Row]) -> list[Row]:
+    # A set that was rendered again with another model or seed holds both; the newest is what its name means now.
+    newest: dict[tuple[str, str], Row] = {}
+    for row in sorted(rows, key=lambda row: row["created"]):
+        newest[row["name"], row["clip"]] = row
+    return sorted(newest.values(), key=lambda row: row["key"])

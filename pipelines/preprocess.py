@@ -1,0 +1,217 @@
+"""Videos to clips: decode, motion, motion plan, latents, one row per window in the `clips` table."""
+
+import time
+from typing import Any
+
+import numpy as np
+import ray.data
+
+from equivdm.backbones import build_codec, codec_identity
+from equivdm.config import BackboneConfig
+from equivdm.control import control_map
+from equivdm.errors import DamagedVideo, UsageError
+from equivdm.flow import estimate_motion
+from equivdm.noise import MotionPlan, plan_motion
+from equivdm.seeds import derive_seed
+from equivdm.text import tokenize
+from equivdm.video.tensors import to_model_range
+from pipelines.batch import (
+    Row,
+    RunSummary,
+    actor_retries,
+    commit_stream,
+    new_run,
+    pending,
+    receipt_of,
+    record_crashes,
+    step,
+    summarise,
+    table_row,
+    task_retries,
+)
+from pipelines.config import PreprocessJob
+from pipelines.identity import fingerprint, item_key
+from pipelines.manifest import known_windows, list_videos, sandbox, unknown_videos, update_manifest
+from pipelines.ray_session import ray_session
+from pipelines.schemas import to_tensor
+from pipelines.store import Store, local_file, open_store, open_url
+from pipelines.tables import Receipt, Table
+
+VERSION = 1
+"""Raised when the same video and config would give other clips."""
+
+
+def run(config: PreprocessJob) -> RunSummary:
+    """Bring the `clips` table up to date with the source. The same call again does only what is missing."""
+    started, name = time.monotonic(), new_run()
+    check_size(config)
+    store, videos = open_store(config.store), list_videos(config.source)
+    clips = store.table("clips")
+    fresh = unknown_videos(store, config, videos)
+    items = clip_items(config, known_windows(store, config, videos))
+    committed: list[Receipt] = []
+    if fresh or pending(items, clips.states(), name):  # nothing to do needs no Ray
+        with ray_session(config.ray):
+            update_manifest(store, config, fresh, name)
+            items = clip_items(config, known_windows(store, config, videos))
+            committed = compute_clips(config, clips, pending(items, clips.states(), name))
+    return summarise("preprocess", started, items, clips, committed)
+
+
+def compute_clips(config: PreprocessJob, clips: Table, work: list[Row]) -> list[Receipt]:
+    """Compute the clips of `work` on Ray Data and commit them as they come."""
+    receipts = (
+        ray.data.from_items(work)
+        .repartition(target_num_rows_per_block=1)  # a step that dies costs one item, not its neighbours
+        .map(read_clip, fn_args=(config,), num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries)
+        .map(
+            estimate_clip_motion, fn_args=(config,), num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries
+        )
+        .map(
+            EncodeClip,
+            fn_constructor_args=(config.backbone,),
+            compute=ray.data.ActorPoolStrategy(size=config.work.actors),
+            num_cpus=config.work.cpus_per_task,
+            num_gpus=config.work.gpus_per_actor,
+            ray_remote_args_fn=actor_retries,
+        )
+        .map(write_clip, fn_args=(clips,), num_cpus=config.work.cpus_per_task)
+    )
+    committed = commit_stream(receipts, clips, config.store.commit_every_s, "preprocess", len(work))
+    return committed + record_crashes(work, committed, clips)
+
+
+def inputs(config: PreprocessJob, store: Store) -> tuple[Table, list[Row]]:
+    """Return the table and the items of a job as the manifest knows them, for an audit."""
+    return store.table("clips"), clip_items(config, known_windows(store, config, list_videos(config.source)))
+
+
+def check_size(config: PreprocessJob) -> None:
+    """Raise UsageError for a clip that the backbone cannot encode: before the first video, not after the last."""
+    geometry = build_codec(config.backbone).geometry
+    try:
+        geometry.grid(config.clip.height, config.clip.width)
+        geometry.frame_indices(config.clip.frames)
+    except ValueError as error:
+        raise UsageError(f"clip: {error}") from error
+
+
+def clip_fingerprint(config: PreprocessJob) -> str:
+    """Return the hash of all parts of the config that can change a clip."""
+    grid = config.clip.model_dump(include={"height", "width"})
+    return fingerprint(
+        {
+            "stage": "preprocess",
+            "version": VERSION,
+            "clip": grid,
+            "flow": config.flow.model_dump(),
+            "plan": config.plan.model_dump(),
+            "control": config.control.model_dump(),
+            "codec": codec_identity(config.backbone),
+            "noise": config.materialize_noise,
+        }
+    )
+
+
+def clip_items(config: PreprocessJob, windows: list[Row]) -> list[Row]:
+    """Return a work item per window, keyed by content, frames, caption and fingerprint."""
+    own = clip_fingerprint(config)
+    # Whether a video is too short for a window depends on the window's length, not on where windows start.
+    without_window = config.clip.model_dump(include={"frames", "fps"})
+    limits = {"max_attempts": config.work.max_attempts, "wanted_frames": config.clip.frames}
+    return [
+        {
+            **{name: window[name] for name in ("video", "source", "path", "window", "indices", "fps")},
+            **{name: window[name] for name in ("source_frames", "caption")},
+            **limits,
+            "fingerprint": own,
+            "key": item_key(window["video"], window["indices"] or without_window, window["caption"], own),
+        }
+        for window in windows
+    ]
+
+
+@step
+def read_clip(row: Row, config: PreprocessJob) -> Row:
+    """Decode the window out of process, at the clip's size. A video too short for a window is filtered here."""
+    if row["source_frames"] >= 0 and not row["indices"]:
+        return {
+            "outcome": "filtered",
+            "rule": f"too_short: {row['source_frames']} frames, wanted {row['wanted_frames']}",
+        }
+    filesystem, _ = open_url(config.source.root)
+    with local_file(filesystem, row["source"]) as local:
+        if row["source_frames"] < 0:
+            sandbox(config.decode).probe(local)  # raises again what kept the manifest from seeing its windows
+            raise DamagedVideo("the video could not be probed once, and can be now: run the job again")
+        size = (config.clip.height, config.clip.width)
+        frames = sandbox(config.decode).decode(local, row["indices"], size)
+    return {"pixels": to_tensor(frames)}
+
+
+@step
+def estimate_clip_motion(row: Row, config: PreprocessJob) -> Row:
+    """Flow both ways, occlusion, motion plan and dense condition of the decoded frames."""
+    frames = _pixels(row)
+    motion = estimate_motion(frames, config.flow)
+    geometry = build_codec(config.backbone).geometry
+    height, width = frames.shape[1:3]
+    plan = plan_motion(
+        motion.forward,
+        motion.backward,
+        grid=geometry.grid(height, width),
+        per_cell=config.plan.per_cell,
+        frames=geometry.frame_indices(len(frames)),
+    )
+    columns = {
+        "forward": to_tensor(motion.forward.astype(np.float16)),
+        "backward": to_tensor(motion.backward.astype(np.float16)),
+        "occluded_forward": to_tensor(motion.occluded_forward),
+        "occluded_backward": to_tensor(motion.occluded_backward),
+        "control": to_tensor(control_map(frames, config.control)),
+        "plan": plan.to_bytes(),
+        "tokens": tokenize(row["caption"]),
+        "frames": len(frames),
+        "height": height,
+        "width": width,
+    }
+    if config.materialize_noise:
+        columns["noise"] = to_tensor(_materialized(plan, row["key"], geometry.channels))
+    return columns
+
+
+class EncodeClip:
+    """The backbone's `encode`, on a GPU where the actor has one."""
+
+    def __init__(self, backbone: BackboneConfig) -> None:
+        import torch
+
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.codec = build_codec(backbone)
+
+    def __call__(self, row: Row) -> Row:
+        """Add the clip's latents."""
+        return step(self._encode)(row)
+
+    def _encode(self, row: Row) -> Row:
+        import torch
+
+        with torch.inference_mode():
+            video = to_model_range(_pixels(row)).to(self.device)
+            latents = self.codec.encode(video[None])[0]
+        return {"latents": to_tensor(latents.half().cpu().numpy())}
+
+
+def write_clip(row: Row, clips: Table) -> Row:
+    """Write the item's row, whatever its outcome, and hand on the receipt."""
+    row = {**row, "outcome": row.get("outcome") or "done"}
+    return receipt_of(row, clips, [table_row(row, clips)])
+
+
+def _pixels(row: Row) -> np.ndarray:
+    stored: dict[str, Any] = row["pixels"]
+    return np.frombuffer(stored["data"], np.uint8).reshape(stored["shape"])
+
+
+def _materialized(plan: MotionPlan, key: str, channels: int) -> np.ndarray:
+    return plan.noise(derive_seed(0, "materialized", key), channels).astype(np.float16)

@@ -1,0 +1,109 @@
+"""Progress of a long step: a bar where somebody watches, a few plain lines where nobody does."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+LINE_EVERY_S = 5.0
+"""Plain lines come at most this often between the first and the last."""
+
+
+class Advance(Protocol):
+    """Tells a bar that `n` more items are through, with facts to show beside it, such as `loss=0.12`."""
+
+    def __call__(self, n: int = 1, **facts: object) -> None: ...
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Advance]:
+    """Show how far a step has come, on stderr, while the block runs.
+
+    `total` is the number of items, None where it is not known beforehand. On a terminal this is a bar with
+    count, rate, time left and the latest facts; without one, or where CI is set, a line at the start, at
+    the end, and every few seconds.
+    """
+    console = Console(stderr=True)
+    watched = console.is_terminal and not os.environ.get("CI")
+    with _bar(label, total, console) if watched else _lines(label, total) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(label: str, total: int | None, console: Console) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        TextColumn("[dim]{task.fields[facts]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task: TaskID = bar.add_task(label, total=total, facts="")
+
+        def advance(n: int = 1, **facts: object) -> None:
+            bar.update(task, advance=n)
+            if facts:
+                bar.update(task, facts=_facts(facts))
+
+        yield advance
+
+
+class _Rate(ProgressColumn):
+    """Items a second, or seconds an item where that reads better."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each", style="cyan")
+
+
+@contextmanager
+def _lines(label: str, total: int | None) -> Iterator[Advance]:
+    of = "" if total is None else f" of {total}"
+    start = last = time.monotonic()
+    done, latest = 0, ""
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{label}: {text}\n")
+        sys.stderr.flush()
+
+    def advance(n: int = 1, **facts: object) -> None:
+        nonlocal done, last, latest
+        done += n
+        latest = _facts(facts) or latest
+        now = time.monotonic()
+        if now - last >= LINE_EVERY_S and done != total:
+            last = now
+            left = "" if total is None or not done else f", about {(now - start) / done * (total - done):.0f} s left"
+            say(f"{done}{of}{left}{latest and '  '}{latest}")
+
+    say(f"0{of}" if total is not None else "started")
+    yield advance
+    say(f"{done}{of} in {time.monotonic() - start:.1f} s{latest and '  '}{latest}")
+
+
+def _facts(facts: dict[str, object]) -> str:
+    """`loss=0.123 filtered=2`: floats to three figures."""
+    return " ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()
+    )

@@ -1,0 +1,166 @@
+"""Clips and a model to videos: noise from the clip's motion plan, the ODE, `decode`, mp4, one row per video."""
+
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+import ray.data
+
+from equivdm.config import NoiseConfig, SamplerConfig
+from equivdm.seeds import derive_seed
+from equivdm.video.write import write_video
+from pipelines.batch import (
+    Row,
+    RunSummary,
+    actor_retries,
+    commit_stream,
+    new_run,
+    pending,
+    receipt_of,
+    record_crashes,
+    step,
+    summarise,
+    table_row,
+)
+from pipelines.clips import read_clips, select_clips
+from pipelines.config import RenderJob
+from pipelines.draw import draw_noise
+from pipelines.identity import fingerprint, item_key
+from pipelines.models import ModelRecord, load_denoiser, newest_model
+from pipelines.ray_session import ray_session
+from pipelines.schemas import from_tensor
+from pipelines.store import Store, open_store
+from pipelines.tables import Table
+
+VERSION = 1
+"""Raised when the same clip, model and config would give other videos."""
+
+
+def run(config: RenderJob) -> RunSummary:
+    """Render the selected clips. The same call again renders only what is missing."""
+    started, store = time.monotonic(), open_store(config.store)
+    videos, items = inputs(config, store)
+    work = pending(items, videos.states(), new_run())
+    committed = []
+    if work:
+        with ray_session(config.ray):
+            receipts = (
+                ray.data.from_items(work)
+                .repartition(target_num_rows_per_block=1)
+                .map(
+                    RenderClip,
+                    fn_constructor_args=(store, config),
+                    compute=ray.data.ActorPoolStrategy(size=config.work.actors),
+                    num_cpus=config.work.cpus_per_task,
+                    num_gpus=config.work.gpus_per_actor,
+                    ray_remote_args_fn=actor_retries,
+                )
+                .map(write_row, fn_args=(videos,), num_cpus=config.work.cpus_per_task)
+            )
+            label = f"render {config.name}"
+            committed = commit_stream(receipts, videos, config.store.commit_every_s, label, len(work))
+            committed += record_crashes(work, committed, videos)
+    return summarise("render", started, items, videos, committed)
+
+
+def inputs(config: RenderJob, store: Store) -> tuple[Table, list[Row]]:
+    """Return the table and the items of a job."""
+    model = newest_model(store, config.model)
+    own = render_fingerprint(config, model)
+    return store.table("videos"), [
+        {
+            "key": item_key(clip["key"], own),
+            "clip": clip["key"],
+            "path": clip["path"],
+            "fps": clip["fps"],
+            "name": config.name,
+            "model": model.key,
+            "config": config.model_dump_json(),
+            "max_attempts": config.work.max_attempts,
+        }
+        for clip in select_clips(store, config.data)
+    ]
+
+
+def settings(config: RenderJob, model: ModelRecord) -> tuple[NoiseConfig, SamplerConfig]:
+    """Return the noise and the sampler: the job's own where given, else the model's."""
+    return config.noise or model.noise, config.sampler or model.sampler
+
+
+def render_fingerprint(config: RenderJob, model: ModelRecord) -> str:
+    """Return the hash of all that can change a video, but the clip. The set's name is part of it: sets stay apart."""
+    noise, sampler = settings(config, model)
+    return fingerprint(
+        {
+            "stage": "render",
+            "version": VERSION,
+            "name": config.name,
+            "weights": model.weights,
+            "noise": noise.model_dump(),
+            "sampler": sampler.model_dump(),
+            "use_control": config.use_control,
+            "seed": config.seed,
+        }
+    )
+
+
+class RenderClip:
+    """A model on an actor, on a GPU where the actor has one."""
+
+    def __init__(self, store: Store, config: RenderJob) -> None:
+        import torch
+
+        self.store, self.config = store, config
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.denoiser, self.codec, self.model = load_denoiser(store, config.model)
+        self.denoiser.to(self.device).eval()
+
+    def __call__(self, row: Row) -> Row:
+        """Render one clip and put its file into the store."""
+        return step(self._render)(row)
+
+    def _render(self, row: Row) -> Row:
+        noise_config, sampler = settings(self.config, self.model)
+        columns = ("latents", "plan", "tokens", "control")
+        (clip,) = read_clips(self.store, [row["clip"]], columns)
+        seed = derive_seed(self.config.seed, "render", row["clip"])
+        shape = tuple(clip["latents"]["shape"])
+        frames = self._sample(draw_noise(clip["plan"], shape, noise_config, seed), clip, sampler)
+        file = f"renders/{row['name']}/{row['key']}.mp4"
+        return {"file": file, "steps": sampler.steps, **self._put(frames, row["fps"], file)}
+
+    def _sample(self, noise: np.ndarray, clip: dict[str, Any], sampler: SamplerConfig) -> np.ndarray:
+        import torch
+
+        from equivdm.backbones.base import Conditions
+        from equivdm.sampling import sample
+        from equivdm.video.tensors import to_frames
+
+        tokens = torch.tensor([clip["tokens"]])
+        control = torch.tensor(from_tensor(clip["control"]))[None]
+        conditions = Conditions(tokens, control).masked(torch.tensor([True]), torch.tensor([self.config.use_control]))
+        with torch.inference_mode():
+            start = torch.tensor(noise)[None].to(self.device)
+            latents = sample(self.denoiser, start, conditions.to(self.device), sampler)
+            return to_frames(self.codec.decode(latents)[0])
+
+    def _put(self, frames: np.ndarray, fps: float, file: str) -> Row:
+        import hashlib
+        import os
+
+        with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
+            local = os.path.join(folder, "video.mp4")
+            write_video(local, frames, fps)
+            with open(local, "rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            self.store.put(local, file)
+            size = os.path.getsize(local)
+        time_, height, width = frames.shape[:3]
+        return {"sha256": digest, "bytes": size, "frames": time_, "height": height, "width": width}
+
+
+def write_row(row: Row, table: Table) -> Row:
+    """Write the video's row, whatever its outcome, and hand on the receipt."""
+    row = {**row, "outcome": row.get("outcome") or "done"}
+    return receipt_of(row, table, [table_row(row, table)])

@@ -1,0 +1,64 @@
+"""Small clips and jobs for the tests of training."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from equivdm.config import TinyConfig
+from equivdm.noise import plan_motion
+from equivdm.text import tokenize
+from pipelines.config import DistillJob, FitConfig, OptimizerConfig, ParallelConfig, RayConfig, StoreConfig, TrainJob
+from pipelines.identity import item_key
+from pipelines.schemas import to_tensor
+from pipelines.store import Store
+
+FRAMES, PIXELS, CELLS = 4, 16, 8
+
+BACKBONE = TinyConfig(width=16, depth=1, heads=2, patch=4)
+
+RAY = RayConfig(cpus=2, object_store_mib=80)
+
+
+def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> list[str]:
+    """Commit clips of coloured noise that pans, and return their keys in order."""
+    table = store.table("clips")
+    receipts = []
+    for number in range(count):
+        random = np.random.default_rng(number)
+        shift = random.uniform(-2, 2, 2)
+        flow = np.broadcast_to(shift, (FRAMES - 1, PIXELS, PIXELS, 2)).astype(np.float32)
+        plan = plan_motion(flow, -flow, grid=(CELLS, CELLS), per_cell=2)
+        row = {
+            "key": item_key("clip", number, fingerprint),
+            "fingerprint": fingerprint,
+            "path": f"video_{number}.mp4",
+            "window": 0,
+            "outcome": "done",
+            "attempt": 1,
+            "created": datetime.now(UTC),
+            "frames": FRAMES,
+            "tokens": tokenize(f"clip number {number}"),
+            "control": to_tensor(random.integers(0, 256, (FRAMES, PIXELS, PIXELS), np.uint8)),
+            "latents": to_tensor(random.standard_normal((3, FRAMES, CELLS, CELLS)).astype(np.float16)),
+            "plan": plan.to_bytes(),
+        }
+        receipts.append(table.write([row]))
+    table.commit(receipts)
+    return sorted(receipt.key for receipt in receipts)
+
+
+def fit_config(workers: int = 1, **changes: object) -> FitConfig:
+    """Return settings of a run of seconds: one thread a worker, so that sums round alike."""
+    parallel = ParallelConfig(workers=workers, cpus_per_worker=1, max_failures=0)
+    settings = {"steps": 8, "batch": 4, "report_every": 2, "checkpoint_every": 3, "parallel": parallel}
+    return FitConfig(**{**settings, "optimizer": OptimizerConfig(warmup=3), **changes})
+
+
+def train_job(root: str, fit: FitConfig, **changes: object) -> TrainJob:
+    """Return a job on the clips of `write_clips`."""
+    return TrainJob(store=StoreConfig(root=root), ray=RAY, backbone=BACKBONE, fit=fit, **changes)
+
+
+def distill_job(root: str, fit: FitConfig, **changes: object) -> DistillJob:
+    """Return a job that distils what `train_job` made."""
+    return DistillJob(store=StoreConfig(root=root), ray=RAY, fit=fit, fake_updates=2, **changes)

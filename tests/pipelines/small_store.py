@@ -1,0 +1,134 @@
+"""A small finished store, made through the tables' own interface: models, their videos of a few clips, metrics."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equivdm.noise import plan_motion
+from equivdm.video.synthetic import Scene, render_scene
+from equivdm.video.write import write_video
+from pipelines.config import DistillJob, EvaluateJob, RenderJob, StoreConfig, TrainJob
+from pipelines.evaluate import inputs
+from pipelines.identity import item_key
+from pipelines.schemas import to_tensor
+from pipelines.store import Store, open_store
+
+NAMES = ("independent", "equivdm", "student")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def fill(root: Path, clips: int = 2, frames: int = 8) -> EvaluateJob:
+    """Fill a store below `root` and return the job that reports on it. Some figures favour one set, some another."""
+    store = open_store(StoreConfig(root=str(root / "store")))
+    scenes = {f"holdout_{number:02d}.mp4": _scene(root, number, frames) for number in range(clips)}
+    keys = {path: item_key(path) for path in scenes}
+    store.table("clips").append([_clip(root, path, keys[path], scene) for path, scene in scenes.items()])
+    store.table("models").append([_model(store, name, number) for number, name in enumerate(NAMES)])
+    rows = [_video(store, name, path, keys[path], scene) for name in NAMES for path, scene in scenes.items()]
+    store.table("videos").append(rows)
+    job = EvaluateJob(store=StoreConfig(root=str(root / "store")), renders=NAMES, bootstrap=200)
+    table, items = inputs(job, store)
+    for number, item in enumerate(items):
+        done = {"outcome": "done", "attempt": 1, "seconds": 0.25, "created": START}
+        common = {name: item[name] for name in ("key", "name", "video", "clip", "path")} | done
+        values = _values(item["name"], np.random.default_rng(number))
+        table.commit([table.write([{**common, "metric": name, "value": value} for name, value in values.items()])])
+    return job
+
+
+def _scene(root: Path, number: int, frames: int) -> Scene:
+    scene = render_scene(100 + number, frames=frames, height=64, width=64)
+    (root / "videos").mkdir(exist_ok=True)
+    write_video(str(root / "videos" / f"holdout_{number:02d}.mp4"), scene.frames, 12.0)
+    return scene
+
+
+def _clip(root: Path, path: str, key: str, scene: Scene) -> dict[str, Any]:
+    plan = plan_motion(scene.forward, scene.backward, grid=(32, 32))
+    return {
+        "key": key,
+        "fingerprint": "f" * 64,
+        "video": key,
+        "source": str(root / "videos" / path),
+        "path": path,
+        "window": 0,
+        "indices": list(range(len(scene.frames))),
+        "fps": 12.0,
+        "caption": scene.caption,
+        "outcome": "done",
+        "attempt": 1,
+        "seconds": 1.5,
+        "created": START,
+        "frames": len(scene.frames),
+        "height": 64,
+        "width": 64,
+        "control": to_tensor(scene.frames[..., 0]),
+        "plan": plan.to_bytes(),
+    }
+
+
+def _model(store: Store, name: str, number: int) -> dict[str, Any]:
+    common = {"store": {"root": store.root}, "data": {"exclude": ("holdout_*",)}}
+    kind = {"kind": "independent" if name == "independent" else "warped"}
+    job = DistillJob(**common) if name == "student" else TrainJob(name=name, noise=kind, **common)
+    steps = range(10, 201, 10)
+    history = [{"step": step, "metric": "loss", "value": 0.15 + 1 / (step + number)} for step in steps]
+    if name == "student":
+        history += [{"step": step, "metric": "fake_loss", "value": 0.3 + 2 / step} for step in steps]
+    return {
+        "key": item_key(name),
+        "name": name,
+        "kind": job.job,
+        "folder": f"models/{name}",
+        "weights": item_key(name, "weights"),
+        "config": job.model_dump_json(),
+        "parent": item_key("equivdm") if name == "student" else None,
+        "steps": 200,
+        "history": history,
+        "seconds": 60.0 + number,
+        "created": START + timedelta(minutes=number),
+    }
+
+
+def _video(store: Store, name: str, path: str, clip: str, scene: Scene) -> dict[str, Any]:
+    rng = np.random.default_rng(NAMES.index(name))
+    spoilt = scene.frames + rng.normal(0, 30 if name == "independent" else 8, scene.frames.shape)
+    local = Path(store.root) / "scratch.mp4"
+    write_video(str(local), np.clip(spoilt, 0, 255).astype(np.uint8), 12.0)
+    key = item_key(name, path)
+    store.put(str(local), f"renders/{name}/{key}.mp4")
+    local.unlink()
+    return {
+        "key": key,
+        "name": name,
+        "clip": clip,
+        "path": path,
+        "model": item_key(name),
+        "config": json.dumps(RenderJob(store=StoreConfig(root=store.root), name=name).model_dump(mode="json")),
+        "outcome": "done",
+        "attempt": 1,
+        "seconds": 0.5,
+        "created": START,
+        "file": f"renders/{name}/{key}.mp4",
+        "sha256": key,
+        "fps": 12.0,
+        "frames": len(scene.frames),
+        "height": 64,
+        "width": 64,
+        "steps": 1 if name == "student" else 8,
+    }
+
+
+def _values(name: str, rng: np.random.Generator) -> dict[str, float]:
+    good = {"independent": 0.0, "equivdm": 1.0, "student": 0.8}[name]
+    return {
+        "epe": 2.0 - good + rng.normal(0, 0.1),
+        "cf_psnr": 20 + 8 * good + rng.normal(0, 1),
+        "cf_psnr_first": 18 + 6 * good + rng.normal(0, 1),
+        "flicker": 6 - 4 * good + rng.normal(0, 0.3),
+        "sharpness": 11 - 2 * good + rng.normal(0, 0.5),
+        "contrast": 48 + rng.normal(0, 2),
+    }

@@ -1,0 +1,141 @@
+"""The loop on Ray Train and DeepSpeed: equal to plain torch, bitwise equal after a crash, loud when it diverges."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from equivdm.errors import UsageError
+from pipelines.config import FitConfig, OptimizerConfig, ParallelConfig, StoreConfig
+from pipelines.engines import PlainEngine, make_plain
+from pipelines.fit import train
+from pipelines.loop import Diverged, FitTask, Outcome, Session, is_due, resume, run, set_up
+from pipelines.models import WEIGHTS, model_folder
+from pipelines.ray_session import ray_session
+from pipelines.store import Store, open_store
+from tests.pipelines.fit_cases import RAY
+from tests.pipelines.toy import Faults, make_toy
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def two_cpus(s3_endpoint: str) -> Iterator[None]:
+    """An embedded Ray whose workers know the S3 server."""
+    with ray_session(RAY):
+        yield
+
+
+def settings(workers: int, zero_stage: int = 1, max_failures: int = 0) -> FitConfig:
+    """Thirty steps; neither the reports nor the checkpoints fall on the last one or on each other."""
+    parallel = {"workers": workers, "cpus_per_worker": 1, "zero_stage": zero_stage, "max_failures": max_failures}
+    return FitConfig(
+        steps=30, batch=8, report_every=7, checkpoint_every=4, parallel=ParallelConfig.model_validate(parallel)
+    )
+
+
+def fit(store: Store, key: str, config: FitConfig, faults: Faults = Faults()) -> Outcome:  # noqa: B008
+    """Train the toy on Ray."""
+    return train(FitTask(key, f"toy {key}", store, config, partial(make_toy, faults)), RAY)
+
+
+def alone(faults: Faults = Faults()) -> Session:  # noqa: B008
+    """Train the toy in this process, with plain torch."""
+    session = set_up(make_toy(faults, CPU, 0, 1), settings(1), CPU, make_plain)
+    run(session, lambda: None, lambda: None)
+    return session
+
+
+def weights(store: Store, key: str) -> dict[str, torch.Tensor]:
+    """Exported weights of a key."""
+    from safetensors.torch import load_file
+
+    return load_file(store.path(model_folder(key), WEIGHTS))
+
+
+def test_reports_are_means_over_the_steps_between_them() -> None:
+    session = alone()
+    toy = make_toy(Faults(), CPU, 0, 1)
+    assert [f.step for f in session.history if f.metric == "size"] == [7, 14, 21, 28, 30]
+    assert [f.step for f in session.history if f.metric == "loss"] == [7, 14, 21, 28, 30]
+    sizes = [float(toy.batch(step).abs().mean()) for step in range(30)]
+    expected = [sum(sizes[a:b]) / (b - a) for a, b in [(0, 7), (7, 14), (14, 21), (21, 28), (28, 30)]]
+    assert [f.value for f in session.history if f.metric == "size"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_loss_falls_and_the_average_lags_behind_the_weights() -> None:
+    session = alone()
+    losses = [f.value for f in session.history if f.metric == "loss"]
+    assert losses == sorted(losses, reverse=True)
+    averaged, last = session.ema.state_dict()["0.weight"], session.main.state_dict()["0.weight"]
+    start = make_toy(Faults(), CPU, 0, 1).parts["net"].module.state_dict()["0.weight"]
+    assert 0 < float((averaged - start).norm()) < float((last - start).norm())
+
+
+def test_divergence_names_the_step_and_the_metric() -> None:
+    with pytest.raises(Diverged, match="size is nan at step 16"):
+        alone(Faults(diverge_at=16))
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 4])
+def test_the_learning_rate_warms_up_linearly(warmup: int) -> None:
+    parameter = torch.nn.Linear(1, 1, bias=False)
+    engine = PlainEngine(parameter, OptimizerConfig(warmup=warmup, weight_decay=0, betas=(0.0, 0.0)), lr=0.1)
+    moves = []
+    for _ in range(6):
+        before = parameter.weight.item()
+        engine.backward(parameter(torch.ones(1, 1)).sum() * 0.5)
+        engine.step()  # without moments AdamW moves by its learning rate, whatever the gradient
+        moves.append(before - parameter.weight.item())
+    wanted = [0.1 * min(1, (n + 1) / max(1, warmup)) for n in range(6)]
+    assert moves == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("done", "every", "steps", "due"), [(4, 4, 9, True), (5, 4, 9, False), (9, 4, 9, True), (3, 100, 3, True)]
+)
+def test_things_are_due_on_their_count_and_at_the_end(done: int, every: int, steps: int, due: bool) -> None:
+    assert is_due(done, every, steps) == due
+
+
+@pytest.mark.parametrize(("world", "stage"), [(2, 1), (1, 2)])
+def test_a_run_continues_with_its_own_workers_only(tmp_path: Path, world: int, stage: int) -> None:
+    torch.save({"workers": 1, "zero_stage": 1}, tmp_path / "progress.pt")
+    session = set_up(make_toy(Faults(), CPU, 0, 1), settings(world, zero_stage=stage), CPU, make_plain)
+    problem = resume(session, tmp_path, world)
+    assert f"got {world} workers with ZeRO {stage}, but the run was begun with 1 workers with ZeRO 1" in str(problem)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("two_cpus")
+def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path) -> None:
+    # The broken run keeps its checkpoints on S3, the other in a folder: that changes nothing either.
+    here, s3 = (open_store(StoreConfig(root=root)) for root in (str(tmp_path), "s3://videos/fit"))
+    faults = Faults(crash_at=18, marker=str(tmp_path / "crashed"))
+    whole = fit(here, "toy", settings(2, zero_stage=2))
+    broken = fit(s3, "toy", settings(2, zero_stage=2, max_failures=1), faults)
+    assert (tmp_path / "crashed").exists()
+    assert broken == whole  # figures and the sha256 of the weights
+    plain = alone()
+    assert [f.value for f in whole.history] == pytest.approx([f.value for f in plain.history], rel=1e-4)
+    for name, value in weights(here, "toy").items():
+        torch.testing.assert_close(value, plain.ema.state_dict()[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("two_cpus")
+def test_divergence_is_not_tried_again(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path)))
+    diverged = fit(store, "nan", settings(1, zero_stage=0, max_failures=2), Faults(diverge_at=18))
+    assert diverged.weights is None
+    assert "size is nan at step 18" in str(diverged.problem)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("two_cpus")
+def test_workers_that_an_embedded_ray_has_no_room_for_are_refused(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path)))
+    with pytest.raises(UsageError, match="got 4 workers of 1 CPUs, but Ray has 2"):
+        fit(store, "large", settings(4))

@@ -1,0 +1,56 @@
+"""Finished models come back as they were written, and are found by key and by name."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from equivdm.backbones import build_denoiser
+from equivdm.config import NoiseConfig, SamplerConfig
+from equivdm.errors import UsageError
+from pipelines.config import TrainJob
+from pipelines.models import Figure, ModelRecord, find_model, load_denoiser, newest_model, register_model, save_weights
+from pipelines.store import Store
+from tests.pipelines.fit_cases import BACKBONE, distill_job, fit_config, train_job
+
+HISTORY = (Figure(2, "loss", 0.5), Figure(4, "loss", 0.25))
+
+
+def finish(store: Store, key: str, job: object, parent: str | None = None, seed: int = 0) -> ModelRecord:
+    """Write a model with random weights."""
+    weights = save_weights(store, key, build_denoiser(BACKBONE, seed).state_dict())
+    return register_model(store, job, key, parent, weights=weights, steps=4, history=HISTORY, run="run", seconds=1.5)
+
+
+def test_a_model_comes_back_whole(store: Store) -> None:
+    job = train_job(store.url, fit_config(), noise=NoiseConfig(beta=0.5))
+    record = finish(store, "k1", job)
+    assert find_model(store, "k1") == record
+    assert find_model(store, "k2") is None
+    assert record.history == HISTORY
+    assert (record.backbone, record.noise, record.sampler) == (BACKBONE, NoiseConfig(beta=0.5), SamplerConfig())
+    assert TrainJob.model_validate_json(record.config) == job
+    denoiser, codec, loaded = load_denoiser(store, "equivdm")
+    assert loaded == record
+    assert not denoiser.training
+    assert codec.geometry.grid(16, 16) == (8, 8)
+    wanted = build_denoiser(BACKBONE, 0).state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in denoiser.state_dict().items())
+
+
+def test_the_newest_of_a_name_counts_and_a_student_has_its_teachers_network(tmp_path: Path, store: Store) -> None:
+    job = train_job(store.url, fit_config(), noise=NoiseConfig(beta=0.5))
+    finish(store, "k1", job)
+    teacher = finish(store, "k2", job, seed=1)
+    assert newest_model(store, "equivdm") == teacher
+    student = finish(store, "k3", distill_job(store.url, fit_config()), parent="k2")
+    assert (student.parent, student.backbone, student.noise) == ("k2", BACKBONE, NoiseConfig(beta=0.5))
+    assert student.sampler == SamplerConfig(kind="euler", steps=1)
+
+
+def test_an_unknown_name_says_what_there_is(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"got 'equivdm', but .* holds no model"):
+        newest_model(store, "equivdm")
+    finish(store, "k1", train_job(store.url, fit_config(), name="baseline"))
+    with pytest.raises(UsageError, match=r"got 'equivdm', but .* holds baseline"):
+        newest_model(store, "equivdm")

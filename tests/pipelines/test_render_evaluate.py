@@ -1,0 +1,183 @@
+"""Render and evaluate on a real local Ray: one right file a clip, honest failures, sums that add up."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equivdm.backbones import build_denoiser
+from equivdm.config import NoiseConfig, SamplerConfig, TinyConfig
+from equivdm.errors import UsageError
+from equivdm.metrics import METRICS, measure
+from equivdm.video.decode import decode
+from pipelines import evaluate, preprocess, render
+from pipelines.audit import audit
+from pipelines.clips import MOTION_COLUMNS, motion_of, read_clips
+from pipelines.config import EvaluateJob, RenderJob, SelectConfig, TrainJob
+from pipelines.models import register_model, save_weights
+from pipelines.store import Store, open_store
+from tests.pipelines.videos import preprocess_job, write_scene
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+BACKBONE = TinyConfig(width=32, depth=1, heads=2)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> RenderJob:
+    """Four clips of two videos and a random model, rendered once with two steps."""
+    folder = tmp_path_factory.mktemp("render")
+    for seed in (1, 2):
+        write_scene(folder / "videos" / f"{seed}.mp4", seed)
+    clips = preprocess_job(folder / "videos", folder / "store")
+    preprocess.run(clips)
+    store = open_store(clips.store)
+    add_model(store, "equivdm", seed=0)
+    job = RenderJob(store=clips.store, ray=clips.ray, name="two", sampler=SamplerConfig(steps=2))
+    summary = render.run(job)
+    assert summary.ok
+    assert summary.counts["done"] == summary.counts["new"] == 4
+    return job
+
+
+def add_model(store: Store, name: str, seed: int) -> None:
+    """Register a model of random weights."""
+    denoiser = build_denoiser(BACKBONE, seed=seed)
+    for parameter in denoiser.parameters():
+        parameter.data.normal_(0, 0.02)
+    key = f"{seed:02d}".encode().hex() * 16
+    weights = save_weights(store, key, denoiser.state_dict())
+    facts = {"weights": weights, "steps": 0, "history": (), "run": "test", "seconds": 0.0}
+    register_model(
+        store,
+        TrainJob.model_validate({"store": {"root": store.url}, "name": name, "backbone": BACKBONE}),
+        key,
+        None,
+        **facts,
+    )
+
+
+def rows_of(job: RenderJob, name: str) -> list[dict]:
+    rows = open_store(job.store).table("videos").rows()
+    return [row for row in rows if row["name"] == name]
+
+
+def pixels(job: RenderJob, row: dict) -> np.ndarray:
+    with open_store(job.store).local_copy(row["file"]) as local:
+        return decode(local, range(row["frames"]), None)
+
+
+def test_each_clip_has_a_video_of_its_rate_and_size(job: RenderJob) -> None:
+    rows = rows_of(job, "two")
+    assert len({row["clip"] for row in rows}) == len(rows) == 4
+    for row in rows:
+        assert (row["outcome"], row["fps"], row["frames"], row["steps"]) == ("done", 25.0, 6, 2)
+        assert pixels(job, row).shape == (6, 32, 32, 3)
+
+
+def test_the_same_run_again_renders_nothing(job: RenderJob) -> None:
+    assert render.run(job).counts["new"] == 0
+
+
+def test_a_video_is_a_pure_function_of_clip_model_and_settings(job: RenderJob) -> None:
+    """The files of a set under another name, rendered by other actors, are the same bytes."""
+    again = job.model_copy(update={"name": "again"})
+    render.run(again)
+    first = {row["clip"]: row["sha256"] for row in rows_of(job, "two")}
+    assert {row["clip"]: row["sha256"] for row in rows_of(job, "again")} == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"noise": NoiseConfig(kind="independent")},
+        {"sampler": SamplerConfig(steps=3)},
+        {"use_control": False},
+    ],
+)
+def test_what_changes_a_video_changes_its_key(job: RenderJob, change: dict) -> None:
+    store = open_store(job.store)
+    _, before = render.inputs(job, store)
+    _, after = render.inputs(job.model_copy(update=change), store)
+    assert not {item["key"] for item in before} & {item["key"] for item in after}
+
+
+def test_spread_and_retries_change_no_key(job: RenderJob) -> None:
+    store = open_store(job.store)
+    work = job.work.model_copy(update={"actors": 3, "max_attempts": 9})
+    assert [i["key"] for i in render.inputs(job, store)[1]] == [
+        i["key"] for i in render.inputs(job.model_copy(update={"work": work}), store)[1]
+    ]
+
+
+def test_an_audit_sees_a_video_that_changed_or_went(job: RenderJob) -> None:
+    again = job.model_copy(update={"name": "victims"})
+    render.run(again)
+    assert audit(again).ok
+    first, second, *_ = rows_of(job, "victims")
+    store = open_store(job.store)
+    Path(store.path(first["file"])).write_bytes(b"not the video")
+    Path(store.path(second["file"])).unlink()
+    problems = audit(again).problems
+    assert sorted(problem.partition(" (")[0] for problem in problems) == sorted(
+        [f"{first['file']}: its bytes have changed since it was committed", f"{second['file']}: cannot be read"]
+    )
+
+
+def test_metrics_are_those_of_the_file(job: RenderJob) -> None:
+    evaluation = evaluate.run(EvaluateJob(store=job.store, ray=job.ray, renders=("two",)))
+    assert evaluation.counts["done"] == evaluation.counts["new"] == 4
+    row = rows_of(job, "two")[0]
+    store = open_store(job.store)
+    (clip,) = read_clips(store, [row["clip"]], MOTION_COLUMNS)
+    expected = measure(pixels(job, row), motion_of(clip), EvaluateJob(store=job.store, renders=("two",)).flow)
+    found = [r for r in store.table("metrics").rows() if r["video"] == row["key"]]
+    assert {r["metric"]: r["value"] for r in found} == pytest.approx(expected)
+    assert evaluation.means is not None
+    assert set(evaluation.means["two"]) == set(METRICS)
+    assert all(
+        interval.count == 4 and interval.low <= interval.mean <= interval.high
+        for interval in evaluation.means["two"].values()
+    )
+    assert evaluate.run(EvaluateJob(store=job.store, ray=job.ray, renders=("two",))).counts["new"] == 0
+
+
+def test_a_lost_video_is_a_failed_row_and_costs_only_itself(job: RenderJob) -> None:
+    broken = job.model_copy(update={"name": "broken"})
+    render.run(broken)
+    row = rows_of(job, "broken")[0]
+    Path(open_store(job.store).path(row["file"])).write_bytes(b"no video")
+    summary = evaluate.run(EvaluateJob(store=job.store, ray=job.ray, renders=("broken",)))
+    assert (summary.counts["done"], summary.counts["quarantined"]) == (3, 1)
+    assert [error for _, error, _ in summary.failures] == ["NotAVideo"]
+
+
+def test_the_newest_model_of_a_name_renders(job: RenderJob) -> None:
+    store = open_store(job.store)
+    add_model(store, "two-models", seed=1)
+    newer = job.model_copy(update={"model": "two-models", "data": SelectConfig(limit=1)})
+    (before,) = (item["model"] for item in render.inputs(newer, store)[1])
+    add_model(store, "two-models", seed=2)
+    (after,) = (item["model"] for item in render.inputs(newer, store)[1])
+    assert before != after
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "nobody"}, "model: got 'nobody', but .* holds equivdm"),
+        (
+            {"data": SelectConfig(include=("*.nothing",))},
+            r"data: got include=\['\*.nothing'\] .* selects none of 4 finished clips",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(job: RenderJob, change: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        render.run(job.model_copy(update=change))
+
+
+def test_an_unknown_set_of_videos_is_refused(job: RenderJob) -> None:
+    with pytest.raises(UsageError, match="renders: got 'nobody', wanted one of"):
+        evaluate.run(EvaluateJob(store=job.store, renders=("nobody",)))

@@ -1,0 +1,124 @@
+"""Training a model on stored clips: continued after kill -9, bitwise; done once; clear about bad requests."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from equivdm.config import NoiseConfig
+from equivdm.errors import UsageError
+from pipelines.config import FitConfig, OptimizerConfig, SelectConfig, StoreConfig, TrainJob
+from pipelines.engines import make_plain
+from pipelines.fit import run_folder
+from pipelines.loop import run as run_steps
+from pipelines.loop import set_up
+from pipelines.models import find_model, load_denoiser
+from pipelines.store import open_store
+from pipelines.train import make_recipe, run, train_key
+from tests.pipelines.fit_cases import fit_config, train_job, write_clips
+
+CPU = torch.device("cpu")
+
+DRIVER = "import sys; from pipelines.config import TrainJob; from pipelines.train import run\n" + (
+    "run(TrainJob.model_validate_json(sys.argv[1]))"
+)
+
+
+def prepared(root: Path, fit: FitConfig) -> tuple[TrainJob, str]:
+    """Write the clips and return a job on them with its key."""
+    job = train_job(str(root), fit)
+    return job, train_key(job, write_clips(open_store(job.store)))
+
+
+def kill_midway(job: TrainJob, key: str) -> None:
+    """Run the job in a process of its own and kill that as soon as a checkpoint is registered."""
+    snapshot = Path(run_folder(open_store(job.store), key)) / "checkpoint_manager_snapshot.json"
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, job.model_dump_json()], start_new_session=True)
+    try:
+        while not snapshot.exists():
+            assert driver.poll() is None, "the job ended before its first checkpoint"
+            time.sleep(0.02)
+    finally:
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_job_continues_bitwise_and_is_then_done(tmp_path: Path, workers: int) -> None:
+    fit = fit_config(workers, steps=90, report_every=20, checkpoint_every=7)
+    job, key = prepared(tmp_path / "killed", fit)
+    kill_midway(job, key)
+    assert find_model(open_store(job.store), key) is None
+    summary = run(job)
+    assert summary.fresh
+    assert summary.model.steps == 90
+    assert not Path(run_folder(open_store(job.store), key)).exists()
+
+    other, same_key = prepared(tmp_path / "whole", fit)
+    whole = run(other).model
+    assert same_key == key
+    assert (summary.model.weights, summary.model.history) == (whole.weights, whole.history)
+
+    again = run(job)
+    assert not again.fresh
+    assert again.seconds < 2
+    assert again.model == summary.model
+
+
+def test_the_recipe_learns_without_ray(tmp_path: Path) -> None:
+    fit = fit_config(steps=30, report_every=10, optimizer=OptimizerConfig(lr=1e-2, warmup=1))
+    job = train_job(str(tmp_path), fit, text_dropout=0.0, control_dropout=0.0)
+    store = open_store(job.store)
+    keys = write_clips(store, count=2)
+    session = set_up(make_recipe(job, store, keys, CPU, 0, 1), fit, CPU, make_plain)
+    run_steps(session, lambda: None, lambda: None)
+    losses = [figure.value for figure in session.history]
+    assert len(losses) == 3
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_key_names_what_decides_the_weights() -> None:
+    job = train_job("here", fit_config(1))
+    key = train_key(job, ["a", "b"])
+    same = [train_job("there", fit_config(2, report_every=5, checkpoint_every=9))]
+    other = [
+        train_job("here", fit_config(1, seed=1)),
+        train_job("here", fit_config(1), noise=NoiseConfig(kind="independent")),
+        train_job("here", fit_config(1), text_dropout=0.2),
+        train_job("here", fit_config(1), name="other"),
+    ]
+    assert {train_key(each, ["b", "a"]) for each in same} == {key}
+    keys = {train_key(each, ["a", "b"]) for each in other} | {train_key(job, ["a"])}
+    assert len(keys) == 5
+    assert key not in keys
+
+
+def test_requests_that_cannot_work_say_so_before_anything_starts(tmp_path: Path) -> None:
+    empty = train_job(str(tmp_path / "empty"), fit_config())
+    with pytest.raises(UsageError, match="selects none of 0 finished clips"):
+        run(empty)
+    uneven, _ = prepared(tmp_path / "uneven", fit_config(3))
+    with pytest.raises(UsageError, match="got 4 clips for 3 workers"):
+        run(uneven)
+    write_clips(open_store(StoreConfig(root=str(tmp_path / "uneven"))), fingerprint="e" * 64)
+    with pytest.raises(UsageError, match="2 preprocess configs"):
+        run(uneven)
+    none = train_job(str(tmp_path / "uneven"), fit_config(), data=SelectConfig(include=("other/*",), clips="e"))
+    with pytest.raises(UsageError, match=r"include=\['other/\*'\]"):
+        run(none)
+
+
+def test_a_finished_model_is_not_trained_again(tmp_path: Path) -> None:
+    from tests.pipelines.test_models import finish
+
+    job, key = prepared(tmp_path, fit_config())
+    record = finish(open_store(job.store), key, job)
+    summary = run(job)
+    assert (summary.fresh, summary.model) == (False, record)
+    assert load_denoiser(open_store(job.store), job.name)[2] == record
