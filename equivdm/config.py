@@ -75,7 +75,7 @@ class ControlConfig(Config):
     """The dense condition beside the caption."""
 
     kind: Literal["none", "soft_edge", "canny"] = "soft_edge"
-    """`soft_edge` is a smoothed gradient magnitude, `canny` a binary edge map, `none` leaves the model to noise and caption."""
+    """`soft_edge`: smoothed gradient magnitude; `canny`: binary edges; `none`: the model has noise and caption only."""
 
 
 class TinyConfig(Config):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+WRITE_CPUS = 0.0
+"""CPUs that a writing step asks for. It waits for the store, not for a CPU; and one that asked for a CPU would get none
+until the steps before it are through with every item, so that nothing could be committed before the end."""
+
 ITEM_FAULTS = (EquivdmError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError, OSError)
 """What may go wrong with one item. Anything else (a wrong name, a wrong type) is a fault of the program: it loses the
 item's block, and the driver counts the item as crashed."""

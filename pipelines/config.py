@@ -174,6 +174,8 @@ class TrainJob(Job):
     """The clips."""
     backbone: BackboneConfig = TinyConfig()
     """The network."""
+    init: Literal["fresh", "pretrained"] = "fresh"
+    """Start from random weights, or fine-tune the weights that come with the backbone."""
     noise: NoiseConfig = NoiseConfig()
     """`noise.kind=independent` is the baseline."""
     control_dropout: float = Field(default=0.1, ge=0, le=1)

@@ -10,6 +10,7 @@ from equivdm.errors import UsageError
 from equivdm.metrics import measure
 from equivdm.metrics.bootstrap import Interval, mean_interval
 from pipelines.batch import (
+    WRITE_CPUS,
     Row,
     RunSummary,
     commit_stream,
@@ -59,7 +60,7 @@ def run(config: EvaluateJob) -> Evaluation:
                     num_cpus=config.work.cpus_per_task,
                     ray_remote_args_fn=task_retries,
                 )
-                .map(write_rows, fn_args=(metrics,), num_cpus=config.work.cpus_per_task)
+                .map(write_rows, fn_args=(metrics,), num_cpus=WRITE_CPUS)
             )
             committed = commit_stream(receipts, metrics, config.store.commit_every_s, "evaluate", len(work))
             committed += record_crashes(work, committed, metrics)

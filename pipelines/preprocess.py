@@ -16,6 +16,7 @@ from equivdm.seeds import derive_seed
 from equivdm.text import tokenize
 from equivdm.video.tensors import to_model_range
 from pipelines.batch import (
+    WRITE_CPUS,
     Row,
     RunSummary,
     actor_retries,
@@ -75,7 +76,7 @@ def compute_clips(config: PreprocessJob, clips: Table, work: list[Row]) -> list[
             num_gpus=config.work.gpus_per_actor,
             ray_remote_args_fn=actor_retries,
         )
-        .map(write_clip, fn_args=(clips,), num_cpus=config.work.cpus_per_task)
+        .map(write_clip, fn_args=(clips,), num_cpus=WRITE_CPUS)
     )
     committed = commit_stream(receipts, clips, config.store.commit_every_s, "preprocess", len(work))
     return committed + record_crashes(work, committed, clips)

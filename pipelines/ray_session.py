@@ -20,7 +20,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     _quieten()
     address = config.address or os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
         # The dashboard stays on, on loopback: Ray Train asks its state API all the time, and warns where it is missing.
         ray.init(
@@ -29,7 +29,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             log_to_driver=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
         )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # one bar per job is ours
@@ -41,7 +41,8 @@ def ray_session(config: RayConfig) -> Iterator[None]:
 
 
 def _quieten() -> None:
-    # Embedded Ray on a laptop: no usage report, no hint about the dashboard.
+    # No usage report, and no line per actor pool from Ray's C++ side on the terminal; Ray's logs keep what matters.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")

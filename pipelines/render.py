@@ -11,6 +11,7 @@ from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.seeds import derive_seed
 from equivdm.video.write import write_video
 from pipelines.batch import (
+    WRITE_CPUS,
     Row,
     RunSummary,
     actor_retries,
@@ -56,7 +57,7 @@ def run(config: RenderJob) -> RunSummary:
                     num_gpus=config.work.gpus_per_actor,
                     ray_remote_args_fn=actor_retries,
                 )
-                .map(write_row, fn_args=(videos,), num_cpus=config.work.cpus_per_task)
+                .map(write_row, fn_args=(videos,), num_cpus=WRITE_CPUS)
             )
             label = f"render {config.name}"
             committed = commit_stream(receipts, videos, config.store.commit_every_s, label, len(work))

@@ -1,0 +1,114 @@
+"""What every backbone offers: the geometry of its latents, a codec, and a denoiser that predicts velocity."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+
+from equivdm.types import Latents, Times, Tokens
+
+Video = Float[Tensor, "batch 3 frames rows columns"]
+"""A batch of RGB videos, -1 to 1."""
+
+Control = Float[Tensor, "batch frames rows columns"] | UInt8[Tensor, "batch frames rows columns"]
+"""A dense condition at pixel size: 0 to 1 as floats, 0 to 255 as bytes; all zeros says that there is none."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the latent grid lies over the pixels."""
+
+    channels: int
+    """Latent channels."""
+    space_stride: int
+    """Pixels along each side of a latent cell."""
+    time_stride: int
+    """Video frames to a latent frame."""
+    causal: bool
+    """Whether the first latent frame holds one video frame only, so that frames = stride * n + 1."""
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return the latent (height, width) of a video of `height` x `width` pixels.
+
+        Raises ValueError where the stride does not divide the size.
+        """
+        stride = self.space_stride
+        if height < 1 or width < 1 or height % stride or width % stride:
+            raise ValueError(f"got a video of {height}x{width} pixels, wanted multiples of {stride}: change the size")
+        return height // stride, width // stride
+
+    def frame_indices(self, frames: int) -> tuple[int, ...]:
+        """Return the video frame whose place and noise each latent frame takes.
+
+        Raises ValueError where that many frames cannot be encoded.
+        """
+        rest = 1 if self.causal else 0
+        if frames < 1 or frames % self.time_stride != rest % self.time_stride:
+            wanted = f"{self.time_stride} * n + 1" if self.causal else f"a multiple of {self.time_stride}"
+            raise ValueError(f"got {frames} frames, wanted {wanted}: change the length of the clips")
+        return tuple(range(0, frames, self.time_stride))
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the denoiser is told beside the noisy latents."""
+
+    tokens: Tokens
+    """Caption; all zeros says that there is none."""
+    control: Control
+    """Dense condition at pixel size."""
+
+    def to(self, device: torch.device | str) -> "Conditions":
+        """Return the same conditions on `device`."""
+        return Conditions(self.tokens.to(device), self.control.to(device))
+
+    def masked(self, keep_text: Bool[Tensor, " batch"], keep_control: Bool[Tensor, " batch"]) -> "Conditions":
+        """Return a copy in which samples that are not kept have no caption, or no dense condition."""
+        tokens = self.tokens * keep_text[:, None]
+        control = self.control * rearrange(keep_control, "batch -> batch 1 1 1").to(self.control.dtype)
+        return Conditions(tokens, control)
+
+
+def control_as_float(control: Control) -> Float[Tensor, "batch frames rows columns"]:
+    """Return the dense condition as floats from 0 to 1."""
+    return control.float() / 255 if control.dtype == torch.uint8 else control
+
+
+def per_sample(values: Times) -> Float[Tensor, "batch 1 1 1 1"]:
+    """Return one number per sample in the shape that multiplies latents."""
+    return rearrange(values, "batch -> batch 1 1 1 1")
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Between pixels and latents."""
+
+    geometry: Geometry
+
+    def encode(self, video: Video) -> Latents:
+        """Return the latents of a video, of about zero mean and unit variance."""
+        ...
+
+    def decode(self, latents: Latents) -> Video:
+        """Return the video of latents, -1 to 1."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Predicts the velocity eps - x0 of x_t = (1 - t) x0 + t eps; backbones trained otherwise convert."""
+
+    def __call__(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
+        """Return the velocity at x_t = `latents`, t = `times`."""
+        ...
+
+
+class DenoiserModule(nn.Module):
+    """A denoiser with weights."""
+
+    def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
+        """Return the velocity at x_t = `latents`, t = `times`."""
+        raise NotImplementedError

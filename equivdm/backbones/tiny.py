@@ -1,0 +1,270 @@
+"""The embedded backbone: half-resolution pixels as latents, and a small video transformer as denoiser.
+
+It exists so that every job runs on a laptop in minutes; nothing in it is from the paper. Attention is
+factorised over space and time with rotary positions, so any number of frames and any grid that the patch
+divides will do.
+"""
+
+from math import log
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from equivdm.backbones.base import (
+    Conditions,
+    Control,
+    DenoiserModule,
+    Geometry,
+    Video,
+    control_as_float,
+    per_sample,
+)
+from equivdm.config import TinyConfig
+from equivdm.text import VOCABULARY
+from equivdm.types import Latents, Times, Tokens
+
+LATENT_SCALE = 2.0
+"""Latents per pixel value: natural video in [-1, 1] has a standard deviation of about 0.5."""
+
+GEOMETRY = Geometry(channels=3, space_stride=2, time_stride=1, causal=False)
+"""One latent cell is a square of 2 x 2 pixels of one frame."""
+
+FINE, COARSE = 16, 32
+"""Channels of the convolutions at latent resolution, and at half of it."""
+
+ROTARY_BASE = 100.0
+"""Slowest rotary wavelength over 2 pi, in tokens: grids and clips here are tens of tokens long."""
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+Grid = Float[Tensor, "batch time rows columns channels"]
+"""Tokens of a video, by frame and place."""
+
+Maps = Float[Tensor, "frames maps rows columns"]
+"""Feature maps, the frames of all videos in a row."""
+
+Context = Float[Tensor, "batch features"]
+"""What time and caption say, one vector per sample."""
+
+
+class TinyCodec:
+    """Mean of 2 x 2 pixels; back by bicubic interpolation, sharpened until the means are right again."""
+
+    geometry = GEOMETRY
+
+    def encode(self, video: Video) -> Latents:
+        """Return the scaled pixel means. Raises ValueError where the size is odd."""
+        self.geometry.grid(video.shape[-2], video.shape[-1])
+        return LATENT_SCALE * _means(video)
+
+    def decode(self, latents: Latents) -> Video:
+        """Return a video of twice the size, clipped to [-1, 1]."""
+        wanted = latents / LATENT_SCALE
+        video = _bicubic(wanted)
+        # Back-projection: interpolation alone blurs, which shows as means that differ from the latents.
+        for _ in range(2):
+            video = video + _bicubic(wanted - _means(video))
+        return video.clamp(-1, 1)
+
+
+class TinyDenoiser(DenoiserModule):
+    """A shallow convolutional U around a transformer; caption and time scale and shift all of it (adaLN-zero, FiLM).
+
+    The convolutions carry what is local (the noise, and so the motion that it is locked to); the transformer sees
+    large patches only, which makes it cheap: a step costs a fraction of that of a plain transformer on fine patches.
+    """
+
+    def __init__(self, config: TinyConfig) -> None:
+        """Build the network with fresh weights from torch's global generator."""
+        super().__init__()
+        width, self.patch, self.heads = config.width, config.patch, config.heads
+        planes = GEOMETRY.channels + GEOMETRY.space_stride**2 + 1
+        cells = COARSE * (config.patch // 2) ** 2
+        self.fine_in, self.fine_out = _convolution(planes, FINE), _convolution(2 * FINE, FINE)
+        self.down, self.up = nn.Conv2d(FINE, COARSE, 2, stride=2), nn.Conv2d(COARSE, 4 * FINE, 1)
+        self.coarse_in, self.coarse_out = _convolution(COARSE, COARSE), _convolution(2 * COARSE, COARSE)
+        self.embed, self.unembed = nn.Linear(cells, width), nn.Linear(width, cells)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.words = nn.Embedding(VOCABULARY, width, padding_idx=0)
+        self.blocks = nn.ModuleList(_Block(width, config.heads) for _ in range(config.depth))
+        self.modulation = _zero(nn.Linear(width, 2 * width))
+        self.film = _zero(nn.Linear(width, 2 * (FINE + COARSE + FINE)))
+        self.out = _zero(_convolution(FINE, GEOMETRY.channels))
+        # Channels last is what convolutions on a CPU are fastest with.
+        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
+
+    def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
+        """Return the velocity at x_t = `latents`, t = `times`, in the precision of `latents`.
+
+        Raises ValueError where the grid is no multiple of the patch, or the dense condition has another size.
+        """
+        self._check(latents, conditions.control)
+        x_t, (skip, scale) = latents.float(), _preconditioning(times.float())
+        control = F.pixel_unshuffle(control_as_float(conditions.control), GEOMETRY.space_stride)
+        control = rearrange(control, "b (t c) h w -> b c t h w", t=latents.shape[2])
+        clock = per_sample(times.float()).expand_as(x_t[:, :1])
+        planes = torch.cat([scale * x_t, control, clock], 1).to(self.out.weight.dtype)
+        correction = self._network(planes, self._context(times, conditions.tokens))
+        return (skip * x_t + scale * correction.float()).to(latents.dtype)
+
+    def _network(
+        self, planes: Float[Tensor, "batch planes time height width"], context: Context
+    ) -> Float[Tensor, "batch 3 time height width"]:
+        batch, _, frames, _, _ = planes.shape
+        film = self.film(context).repeat_interleave(frames, 0)[..., None, None]
+        inward, middle, outward = film.split([2 * FINE, 2 * COARSE, 2 * FINE], 1)
+        x = _channels_last(rearrange(planes, "b c t h w -> (b t) c h w"))
+        fine = _film(self.fine_in(x), inward)
+        coarse = F.silu(self.coarse_in(F.silu(self.down(fine))))
+        seen = torch.cat([self._transform(coarse, context), coarse], 1)
+        refined = F.pixel_shuffle(self.up(_film(self.coarse_out(_channels_last(seen)), middle)), 2)
+        video = self.out(_film(self.fine_out(_channels_last(torch.cat([refined, fine], 1))), outward))
+        return rearrange(video, "(b t) c h w -> b c t h w", b=batch)
+
+    def _transform(self, coarse: Maps, context: Context) -> Maps:
+        """Tokens of patches, the blocks, and back."""
+        side = self.patch // 2
+        x = rearrange(coarse, "(b t) c (h p) (w q) -> b t h w (p q c)", b=context.shape[0], p=side, q=side)
+        x = self.embed(x)
+        rotary = _rotary(x, self.heads)
+        for block in self.blocks:
+            x = block(x, context, rotary)
+        scale, shift = self.modulation(context).chunk(2, dim=-1)
+        x = self.unembed(_modulate(x, scale, shift))
+        return rearrange(x, "b t h w (p q c) -> (b t) c (h p) (w q)", p=side, q=side)
+
+    def _context(self, times: Times, tokens: Tokens) -> Context:
+        """Time embedding plus the mean of the caption's words."""
+        count = (tokens > 0).sum(1, keepdim=True).clamp_min(1)
+        caption = self.words(tokens).sum(1) / count
+        waves = _waves(1000 * times.float(), self.words.embedding_dim)
+        return F.silu(self.time(waves.to(caption.dtype)) + caption)
+
+    def _check(self, latents: Latents, control: Control) -> None:
+        rows, columns = latents.shape[-2:]
+        if rows % self.patch or columns % self.patch:
+            raise ValueError(
+                f"got a latent grid of {rows}x{columns}, wanted multiples of the patch ({self.patch}): "
+                f"make height and width multiples of {self.patch * GEOMETRY.space_stride} pixels"
+            )
+        stride, frames = GEOMETRY.space_stride, latents.shape[2]
+        if control.shape[1:] != (frames, rows * stride, columns * stride):
+            raise ValueError(
+                f"got a dense condition of {tuple(control.shape[1:])} (frames, height, width), "
+                f"wanted {(frames, rows * stride, columns * stride)}: compute it from the same clip"
+            )
+
+
+class _Block(nn.Module):
+    """Attention and MLP side by side (ViT-22B), half of the heads over space and half over time; adaLN-zero."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.parts = heads // 2, (3 * width // 2, 3 * width // 2, 4 * width)
+        self.modulation = _zero(nn.Linear(width, 3 * width))
+        self.mix_in, self.mix_out = nn.Linear(width, sum(self.parts)), nn.Linear(5 * width, width)
+
+    def forward(self, x: Grid, context: Context, rotary: tuple[Tensor, Tensor]) -> Grid:
+        batch, _, rows, columns, _ = x.shape
+        scale, shift, gate = self.modulation(context).chunk(3, dim=-1)
+        space, time, hidden = self.mix_in(_modulate(x, scale, shift)).split(self.parts, dim=-1)
+        space = self._attention(rearrange(space, "b t h w c -> (b t) (h w) c"), rotary[0])
+        time = self._attention(rearrange(time, "b t h w c -> (b h w) t c"), rotary[1])
+        space = rearrange(space, "(b t) (h w) c -> b t h w c", b=batch, h=rows)
+        time = rearrange(time, "(b h w) t c -> b t h w c", h=rows, w=columns)
+        mixed = self.mix_out(torch.cat([space, time, F.gelu(hidden, approximate="tanh")], -1))
+        return torch.addcmul(x, _spread(gate), mixed)
+
+    def _attention(
+        self, qkv: Float[Tensor, "sets places qkv"], angles: Float[Tensor, "places half"]
+    ) -> Float[Tensor, "sets places width"]:
+        query, key, value = rearrange(qkv, "n s (three heads d) -> three n heads s d", three=3, heads=self.heads)
+        y = F.scaled_dot_product_attention(_rotate(query, angles), _rotate(key, angles), value)
+        return rearrange(y, "n heads s d -> n s (heads d)")
+
+
+def _preconditioning(t: Times) -> tuple[Float[Tensor, "batch 1 1 1 1"], Float[Tensor, "batch 1 1 1 1"]]:
+    """Return (c_skip, c_in = c_out) of EDM (Karras et al. 2022) on the straight path, data of variance 1.
+
+    c_skip x_t is the best linear guess of the velocity; c_out is the deviation of what the network has left.
+    """
+    t = per_sample(t)
+    variance = (1 - t) ** 2 + t**2
+    return (2 * t - 1) / variance, variance.rsqrt()
+
+
+def _rotary(x: Grid, heads: int) -> tuple[Float[Tensor, "places half"], Float[Tensor, "frames half"]]:
+    """Rotary angles over space (half of the pairs turn with the row, half with the column) and over time."""
+    _, frames, rows, columns, width = x.shape
+    pairs = width // heads // 2
+    row, column = torch.meshgrid(_count(rows, x), _count(columns, x), indexing="ij")
+    space = torch.cat([_angles(row.flatten(), pairs // 2), _angles(column.flatten(), pairs - pairs // 2)], 1)
+    return space, _angles(_count(frames, x), pairs)
+
+
+def _angles(position: Float[Tensor, " places"], pairs: int) -> Float[Tensor, "places pairs"]:
+    speed = torch.exp(-log(ROTARY_BASE) * torch.arange(pairs, device=position.device) / pairs)
+    return position[:, None] * speed
+
+
+def _rotate(
+    x: Float[Tensor, "sets heads places d"], angles: Float[Tensor, "places half"]
+) -> Float[Tensor, "sets heads places d"]:
+    """Turn each pair of channels by its angle, so that products of queries and keys know distances only."""
+    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat([left * cosine - right * sine, left * sine + right * cosine], -1)
+
+
+def _waves(t: Times, width: int) -> Float[Tensor, "batch width"]:
+    """Sines and cosines of t at wavelengths from 2 pi to 20,000 pi."""
+    speed = torch.exp(-log(10_000) * torch.arange(width // 2, device=t.device) / (width // 2))
+    angle = t[:, None] * speed
+    return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+def _modulate(x: Grid, scale: Float[Tensor, "batch channels"], shift: Float[Tensor, "batch channels"]) -> Grid:
+    return torch.addcmul(_spread(shift), F.layer_norm(x, x.shape[-1:]), 1 + _spread(scale))
+
+
+def _spread(values: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch 1 1 1 channels"]:
+    return rearrange(values, "b c -> b 1 1 1 c")
+
+
+def _count(size: int, like: Tensor) -> Float[Tensor, " size"]:
+    return torch.arange(size, device=like.device, dtype=torch.float32)
+
+
+def _zero(layer: Layer) -> Layer:
+    """Return the layer with all its weights at zero: a new network begins as the linear guess."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def _film(x: Maps, modulation: Float[Tensor, "frames modulations 1 1"]) -> Maps:
+    """Scale and shift each channel by what the context says, then SiLU: noise must count less the nearer t is to 1."""
+    scale, shift = modulation.chunk(2, dim=1)
+    return F.silu(torch.addcmul(shift, x, 1 + scale))
+
+
+def _channels_last(x: Maps) -> Maps:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _means(video: Video) -> Latents:
+    return F.avg_pool3d(video, (1, GEOMETRY.space_stride, GEOMETRY.space_stride))
+
+
+def _bicubic(means: Latents) -> Video:
+    frames = rearrange(means, "b c t h w -> (b t) c h w")
+    frames = F.interpolate(frames, scale_factor=GEOMETRY.space_stride, mode="bicubic", align_corners=False)
+    return rearrange(frames, "(b t) c h w -> b c t h w", b=means.shape[0])

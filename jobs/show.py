@@ -1,0 +1,73 @@
+"""What a person sees of a job's outcome, on stdout."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.batch import RunSummary
+from pipelines.config import Job
+
+if TYPE_CHECKING:
+    from pipelines.fit import TrainSummary
+
+SHOWN_FAILURES = 20
+"""Failures that are listed; the table in the store has them all."""
+
+
+def console() -> Console:
+    """The console of results; progress and errors go to stderr."""
+    return Console(highlight=False)
+
+
+def say(text: str) -> None:
+    """Print a line of results as it is, however long."""
+    console().print(text, soft_wrap=True, markup=False)
+
+
+def show_summary(summary: "RunSummary | TrainSummary") -> int:
+    """Print what a job did and return the exit code: 0 when nothing is pending, quarantined or damaged."""
+    console().print(f"[bold]{summary.job}[/] in {summary.seconds:.1f} s: {in_words(summary)}", soft_wrap=True)
+    show_failures(summary)
+    return 0 if summary.ok else 1
+
+
+def in_words(summary: "RunSummary | TrainSummary") -> str:
+    """`12 inputs = 10 done + 1 filtered + 1 quarantined + 0 pending; 3 new`, or what became of a model."""
+    if isinstance(summary, RunSummary):
+        counts = summary.counts
+        parts = " + ".join(f"{counts[name]} {name}" for name in ("done", "filtered", "quarantined", "pending"))
+        return f"{counts['inputs']} inputs = {parts}; {counts.get('new', 0)} new"
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in summary.figures.items())
+    state = "new" if summary.fresh else "was there already"
+    return f"{summary.model.name}, {summary.model.steps} steps, {figures}; {state}"
+
+
+def show_failures(summary: "RunSummary | TrainSummary") -> None:
+    """Print the items that failed and the objects that an audit found damaged; nothing where there are none."""
+    if not isinstance(summary, RunSummary):
+        return
+    out = console()
+    if summary.failures:
+        out.print(_failures(summary))
+    for problem in summary.problems:
+        out.print(f"[red]damaged[/] {escape(problem)}", soft_wrap=True)
+
+
+def _failures(summary: RunSummary) -> Table:
+    table = Table(box=SIMPLE, show_edge=False, title_justify="left")
+    for name in ("video", "error", "message"):
+        table.add_column(name, overflow="fold")
+    for failure in summary.failures[:SHOWN_FAILURES]:
+        table.add_row(*map(escape, failure))
+    if len(summary.failures) > SHOWN_FAILURES:
+        table.add_row(f"and {len(summary.failures) - SHOWN_FAILURES} more", "", "see the table in the store")
+    return table
+
+
+def default_report_folder(job: Job) -> Path:
+    """`report` beside a store on this machine; in the current folder where the store is elsewhere."""
+    return Path("report") if "://" in job.store.root else Path(job.store.root).expanduser().parent / "report"

@@ -1,0 +1,127 @@
+"""A model to a one-step student, by distribution matching: student, frozen teacher, trained fake score."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equivdm.distillation import distribution_matching_loss, fake_loss, generate
+from pipelines.batch import Row
+from pipelines.clips import select_clips
+from pipelines.config import DistillJob
+from pipelines.engines import Engine, frozen
+from pipelines.fit import TrainSummary, fit_model
+from pipelines.identity import fingerprint
+from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
+from pipelines.loop import Part
+from pipelines.models import ModelRecord, load_weights, newest_model
+from pipelines.store import Store, open_store
+from pipelines.tables import Table
+from pipelines.train import fit_identity
+
+VERSION = 1
+"""Raised when the same teacher, clips and config would give other weights."""
+
+
+def run(config: DistillJob) -> TrainSummary:
+    """Distil the teacher. The same call again continues a stopped run; a finished one is left as it is."""
+    store = open_store(config.store)
+    teacher = newest_model(store, config.teacher)
+    clips = [row["key"] for row in select_clips(store, config.data)]
+    # Resolved, so that the student's row says what it was made with.
+    config = config.model_copy(update={"noise": config.noise or teacher.noise})
+    key = distill_key(config, teacher, clips)
+    return fit_model(config, store, key, partial(make_recipe, config, store, teacher, clips), parent=teacher.key)
+
+
+def inputs(config: DistillJob, store: Store) -> tuple[Table, list[Row]]:
+    """Return the table and the one item of a job, for an audit."""
+    clips = [row["key"] for row in select_clips(store, config.data)]
+    key = distill_key(config, newest_model(store, config.teacher), clips)
+    return store.table("models"), [{"key": key, "path": config.name}]
+
+
+def distill_key(config: DistillJob, teacher: ModelRecord, clips: Sequence[str]) -> str:
+    """Return the hash of all that can change the student's weights. The name is part of it: a model has one."""
+    noise = config.noise or teacher.noise
+    return fingerprint(
+        {
+            "stage": "distill",
+            "version": VERSION,
+            "name": config.name,
+            "teacher": teacher.weights,
+            "clips": sorted(clips),
+            "noise": noise.model_dump(),
+            "fake_updates": config.fake_updates,
+            "fake_lr": config.fake_lr,
+            "fit": fit_identity(config.fit),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The recipe: a step is `fake_updates` updates of the fake score and one of the student, each on its own batch.
+
+    A batch brings two draws of noise along its clips' motion: the student's input, and the re-noising.
+    """
+
+    parts: Mapping[str, Part]
+    loader: Loader
+    teacher: Callable[..., Any]
+    fake_updates: int
+    device: torch.device
+
+    def batch(self, step: int) -> list[Batch]:
+        """Return the batches of a step, the student's last."""
+        count = self.fake_updates + 1
+        return [self.loader.batch(step * count + number) for number in range(count)]
+
+    def update(self, engines: Mapping[str, Engine], batch: list[Batch], step: int) -> dict[str, Tensor]:
+        """Do one step."""
+        *fakes, last = (part.to(self.device) for part in batch)
+        fake_losses = [self._update_fake(engines["student"], engines["fake"], part) for part in fakes]
+        loss = self._update_student(engines["student"], engines["fake"], last)
+        return {"loss": loss, "fake_loss": torch.stack(fake_losses).mean()}
+
+    def _update_fake(self, student: Engine, fake: Engine, batch: Batch) -> Tensor:
+        start, again = batch.noises
+        videos = generate(frozen(student.module, self.device), start, batch.conditions)
+        loss = fake_loss(fake, videos, again, batch.times, batch.conditions)
+        fake.backward(loss)
+        fake.step()
+        return loss.detach()
+
+    def _update_student(self, student: Engine, fake: Engine, batch: Batch) -> Tensor:
+        start, again = batch.noises
+        videos = generate(student, start, batch.conditions)
+        score = frozen(fake.module, self.device)
+        loss = distribution_matching_loss(videos, again, batch.times, batch.conditions, self.teacher, score)
+        student.backward(loss)
+        student.step()
+        return loss.detach()
+
+
+def make_recipe(
+    config: DistillJob,
+    store: Store,
+    teacher: ModelRecord,
+    clips: Sequence[str],
+    device: torch.device,
+    rank: int,
+    world: int,
+) -> Distillation:
+    """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
+    fit = config.fit
+    network = load_weights(store, teacher).to(device).requires_grad_(False)
+    parts = {
+        "student": Part(deepcopy(network).requires_grad_(True).train(), fit.optimizer.lr),
+        "fake": Part(deepcopy(network).requires_grad_(True).train(), config.fake_lr),
+    }
+    samples = SampleConfig(seed=fit.seed, batch=fit.batch, noise=config.noise or teacher.noise, draws=2)
+    loader = Loader(samples, clips, ClipReader(store, clips), rank, world)
+    return Distillation(parts, loader, frozen(network, device), config.fake_updates, device)

@@ -1,0 +1,188 @@
+"""Training on Ray Train and DeepSpeed, seen from the driver: start the workers, show progress, record the model."""
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from equivdm.errors import EquivdmError, UsageError
+from pipelines.batch import new_run
+from pipelines.board import Board
+from pipelines.config import DistillJob, FitConfig, ParallelConfig, RayConfig, TrainJob
+from pipelines.loader import share
+from pipelines.loop import FitTask, MakeRecipe, Outcome, train_worker
+from pipelines.models import ModelRecord, find_model, register_model
+from pipelines.progress import Advance, progress
+from pipelines.ray_session import ray_session
+from pipelines.store import Store
+
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What a training job did."""
+
+    job: str
+    seconds: float
+    model: ModelRecord
+    fresh: bool
+    """Whether this run made the model; False where it was there already."""
+
+    @property
+    def ok(self) -> bool:
+        """A training job that returns has its model."""
+        return True
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The last reported metrics."""
+        return {figure.metric: figure.value for figure in self.model.history}
+
+
+def fit_model(
+    job: TrainJob | DistillJob, store: Store, key: str, make_recipe: MakeRecipe, parent: str | None = None
+) -> TrainSummary:
+    """Train the model of a key unless it is there, and record it. The same call again continues a stopped run.
+
+    Raises UsageError where the job cannot work as given, EquivdmError where workers failed too often.
+    """
+    started = time.monotonic()
+    if record := find_model(store, key):
+        return TrainSummary(job.job, time.monotonic() - started, record, fresh=False)
+    share(job.fit.batch, 0, job.fit.parallel.workers)  # before any worker starts
+    task = FitTask(key, f"{job.job} {job.name}", store, job.fit, make_recipe)
+    with ray_session(job.ray):
+        outcome = train(task, job.ray)
+    if outcome.problem is not None:
+        raise UsageError(outcome.problem)
+    record = register_model(
+        store,
+        job,
+        key,
+        parent,
+        weights=outcome.weights,
+        steps=job.fit.steps,
+        history=outcome.history,
+        run=new_run(),
+        seconds=time.monotonic() - started,
+    )
+    # The checkpoints have served: a model is never trained on, and they are many times its size.
+    store.filesystem.rm(run_folder(store, key), recursive=True)
+    return TrainSummary(job.job, time.monotonic() - started, record, fresh=True)
+
+
+def run_folder(store: Store, key: str) -> str:
+    """Return where Ray Train keeps a run's checkpoints."""
+    return store.path("runs", key)
+
+
+def train(task: FitTask, config: RayConfig) -> Outcome:
+    """Run the workers in the Ray session that is open, with a progress bar.
+
+    Raises UsageError where an embedded Ray has no room for them, EquivdmError where they failed too often.
+    """
+    import ray
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    embedded = not (config.address or os.environ.get("RAY_ADDRESS"))
+    if embedded:
+        _check_room(task.fit.parallel)
+    _tune_ray_train(embedded)
+    board = ray.remote(num_cpus=0)(Board).remote()
+    trainer = TorchTrainer(
+        partial(train_worker, replace(task, board=board)),
+        scaling_config=_scaling(task.fit),
+        run_config=_run_config(task),
+    )
+    with progress(task.label, task.fit.steps) as advance:
+        try:
+            return _watch(trainer.fit, board, advance).return_value
+        except ray.train.TrainingFailedError as error:
+            raise _explained(error) from error
+
+
+def _watch(fit: Callable[[], Any], board: Any, advance: Advance) -> Any:
+    """Run `fit` and show what the board says meanwhile."""
+    import ray
+
+    # In a thread of its own: Ray Train would otherwise take over Ctrl-C, for good.
+    pool = ThreadPoolExecutor(1, thread_name_prefix="fit")
+    future, seen = pool.submit(fit), 0
+    try:
+        while not wait([future], _POLL_S).done:
+            seen = _show(ray.get(board.latest.remote()), seen, advance)
+        _show(ray.get(board.latest.remote()), seen, advance)
+        return future.result()
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _show(latest: tuple[int, dict[str, float]], seen: int, advance: Advance) -> int:
+    step, figures = latest
+    if step > seen:  # after a worker's failure the steps since the last checkpoint come again
+        advance(step - seen, **figures)
+    return max(step, seen)
+
+
+def _check_room(parallel: ParallelConfig) -> None:
+    import ray
+
+    # Ray would wait for room for ever: another machine may join a cluster, but not an embedded Ray.
+    cpus, wanted = ray.cluster_resources().get("CPU", 0), parallel.workers * parallel.cpus_per_worker
+    if wanted > cpus:
+        raise UsageError(
+            f"fit.parallel: got {parallel.workers} workers of {parallel.cpus_per_worker:g} CPUs, but Ray has {cpus:g}: "
+            "lower fit.parallel.cpus_per_worker or fit.parallel.workers"
+        )
+
+
+def _tune_ray_train(embedded: bool) -> None:
+    # The controller registers a checkpoint, and sees the end, when it next polls: every 2 s where nothing is said.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    # Starting a worker is importing torch, Ray and DeepSpeed: on a busy machine that can pass the default of 60 s.
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
+    if embedded:
+        # One machine cannot be taken away from itself, and each helper actor of Ray Train costs 3 s of importing.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+
+
+def _scaling(fit: FitConfig) -> Any:
+    import ray.train
+
+    parallel = fit.parallel
+    return ray.train.ScalingConfig(
+        num_workers=parallel.workers,
+        use_gpu=parallel.gpus_per_worker > 0,
+        resources_per_worker={"CPU": parallel.cpus_per_worker, "GPU": parallel.gpus_per_worker},
+    )
+
+
+def _run_config(task: FitTask) -> Any:
+    import ray.train
+
+    return ray.train.RunConfig(
+        name=task.key,
+        storage_path=task.store.path("runs"),
+        storage_filesystem=None if task.store.is_local else task.store.arrow_filesystem,
+        failure_config=ray.train.FailureConfig(max_failures=task.fit.parallel.max_failures),
+        # Two, because the newest may be half written when a machine dies.
+        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+    )
+
+
+def _explained(error: Exception) -> EquivdmError:
+    """Return the cause of a failed run in one line."""
+    causes = getattr(error, "worker_failures", None) or {0: getattr(error, "controller_failure", error)}
+    cause = next(iter(causes.values()))
+    cause = getattr(cause, "cause", None) or cause
+    if isinstance(cause, (UsageError, ValueError)):
+        return UsageError(str(cause))
+    first = (str(cause).strip().splitlines() or ["no message"])[0]
+    return EquivdmError(
+        f"training stopped: {type(cause).__name__}: {first}; the same command continues from the last checkpoint"
+    )

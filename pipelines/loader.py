@@ -1,0 +1,183 @@
+"""Training samples: each is a pure function of (seed, number of its batch, slot in the batch, clip), of nothing else.
+
+No random state is kept: a position in the training data is a number, any number of workers sees the same samples, and a
+run that continues sees what it would have seen.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from equivdm.backbones.base import Conditions
+from equivdm.config import NoiseConfig
+from equivdm.errors import EquivdmError, UsageError
+from equivdm.objective import draw_times
+from equivdm.seeds import derive_seed
+from equivdm.types import Latents, Times
+from pipelines.draw import draw_noise
+from pipelines.schemas import from_tensor
+from pipelines.store import Store
+
+T = TypeVar("T")
+
+CACHED_CLIPS = 256
+"""Clips that a worker keeps in memory, the latest used: a tiny clip takes 0.2 MB, one of 480x832x81 about 40 MB."""
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """What decides the samples."""
+
+    seed: int
+    batch: int
+    """Samples of a batch, over all workers."""
+    noise: NoiseConfig
+    draws: int = 1
+    """Independent draws of noise a sample."""
+    text_dropout: float = 0.0
+    """Share of samples without a caption."""
+    control_dropout: float = 0.0
+    """Share of samples without a dense condition."""
+
+
+class Clip(NamedTuple):
+    """What training reads of a clip."""
+
+    latents: np.ndarray
+    """float32 [channels, time, h, w]."""
+    plan: bytes
+    tokens: np.ndarray
+    """int64 [words]."""
+    control: np.ndarray
+    """uint8 [frames, height, width]."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A worker's share of a batch."""
+
+    latents: Latents
+    noises: tuple[Latents, ...]
+    """As many independent draws as asked for, each along the clip's motion."""
+    times: Times
+    conditions: Conditions
+    """Dropped-out captions and dense conditions are zeros already."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the same batch on `device`."""
+        noises = tuple(noise.to(device) for noise in self.noises)
+        return Batch(self.latents.to(device), noises, self.times.to(device), self.conditions.to(device))
+
+
+class ClipReader:
+    """Clips by key, straight from their data files; the latest used stay in memory."""
+
+    def __init__(self, store: Store, keys: Sequence[str], capacity: int = CACHED_CLIPS) -> None:
+        """Look the clips' files up in the table's log, once. Raises EquivdmError where one is not in the table."""
+        self._table = store.table("clips")
+        wanted = set(keys)
+        done = [f for f in self._table.files() if f.key in wanted and f.state and f.state.outcome == "done"]
+        self._files = {file.key: file.name for file in done}
+        if missing := wanted - self._files.keys():
+            raise EquivdmError(f"clips: {len(missing)} of {len(wanted)} are not in {store.url}: run the job again")
+        self._capacity, self._kept = capacity, OrderedDict[str, Clip]()
+
+    def __call__(self, key: str) -> Clip:
+        """Return a clip."""
+        if key not in self._kept:
+            self._kept[key] = self._read(key)
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def _read(self, key: str) -> Clip:
+        path = f"{self._table.folder}/{self._files[key]}"
+        columns = ["key", "latents", "plan", "tokens", "control"]
+        rows = pq.read_table(path, columns=columns, filesystem=self._table.filesystem).to_pylist()
+        row = next(row for row in rows if row["key"] == key)
+        return Clip(
+            latents=from_tensor(row["latents"]).astype(np.float32),
+            plan=row["plan"],
+            tokens=np.array(row["tokens"], np.int64),
+            control=from_tensor(row["control"]),
+        )
+
+
+def share(batch: int, rank: int, workers: int) -> range:
+    """Return a worker's slots of a batch. Raises UsageError where the batch cannot be shared out."""
+    if batch % workers:
+        raise UsageError(
+            f"fit.batch: got {batch} clips for {workers} workers, wanted a multiple of the workers: "
+            "change fit.batch or fit.parallel.workers"
+        )
+    size = batch // workers
+    return range(rank * size, (rank + 1) * size)
+
+
+class Loader:
+    """Batches by number."""
+
+    def __init__(
+        self, config: SampleConfig, keys: Sequence[str], read: Callable[[str], Clip], rank: int = 0, world: int = 1
+    ) -> None:
+        """Take the share `rank` of `world` of every batch. Raises UsageError where the batch cannot be shared out."""
+        self._config, self._keys, self._read = config, sorted(keys), read
+        self._slots = share(config.batch, rank, world)
+        self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may reach over the end of an epoch
+
+    def batch(self, number: int) -> Batch:
+        """Return this worker's samples of batch `number`, counted from 0."""
+        samples = [self._sample(number, slot) for slot in self._slots]
+        latents, noises, times, keep, clips = zip(*samples, strict=True)
+        text, control = torch.stack(keep).unbind(1)
+        conditions = Conditions(
+            torch.from_numpy(np.stack([clip.tokens for clip in clips])),
+            torch.from_numpy(np.stack([clip.control for clip in clips])),
+        )
+        return Batch(
+            latents=torch.stack(latents),
+            noises=tuple(torch.stack(draw) for draw in zip(*noises, strict=True)),
+            times=torch.cat(times),
+            conditions=conditions.masked(text, control),
+        )
+
+    def key(self, number: int, slot: int) -> str:
+        """Return the clip in a slot of a batch: every clip comes once an epoch, in an order of its own."""
+        epoch, place = divmod(number * self._config.batch + slot, len(self._keys))
+        return self._order(epoch)[place]
+
+    def _shuffled(self, epoch: int) -> list[str]:
+        return sorted(self._keys, key=lambda key: derive_seed(self._config.seed, "order", epoch, key))
+
+    def _sample(
+        self, number: int, slot: int
+    ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor, torch.Tensor, Clip]:
+        config, key = self._config, self.key(number, slot)
+        clip = self._read(key)
+        seeds = [derive_seed(config.seed, "noise", number, slot, key, draw) for draw in range(config.draws)]
+        noises = [torch.from_numpy(draw_noise(clip.plan, clip.latents.shape, config.noise, seed)) for seed in seeds]
+        generator = torch.Generator().manual_seed(derive_seed(config.seed, "sample", number, slot, key))
+        times = draw_times(1, generator)
+        keep = torch.rand(2, generator=generator) >= torch.tensor([config.text_dropout, config.control_dropout])
+        return torch.from_numpy(clip.latents), noises, times, keep, clip
+
+
+def prefetched(make: Callable[[int], T], first: int, last: int) -> Iterator[tuple[int, T]]:
+    """Yield (step, make(step)) for first <= step < last; the next one is made in a thread meanwhile."""
+    if first >= last:
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
+        upcoming = pool.submit(make, first)
+        for step in range(first, last):
+            made = upcoming.result()
+            if step + 1 < last:
+                upcoming = pool.submit(make, step + 1)
+            yield step, made

@@ -1,0 +1,240 @@
+"""The training loop inside a worker: set up, step, report, save, resume."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from equivdm.ema import Ema
+from pipelines.config import FitConfig
+from pipelines.engines import Engine, MakeEngine, load_engine, make_deepspeed, save_engine
+from pipelines.loader import prefetched
+from pipelines.models import Figure, save_weights
+from pipelines.store import Store
+
+_STATE = "progress.pt"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module to train, and its learning rate after warm-up."""
+
+    module: nn.Module
+    lr: float
+
+
+class Recipe(Protocol):
+    """What is trained, and how. It knows neither Ray nor DeepSpeed."""
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The modules that get an engine each; the first is the one that is averaged and exported."""
+        ...
+
+    def batch(self, step: int) -> Any:
+        """Return what `update` needs for a step, on the CPU. Called in a thread, ahead of time."""
+        ...
+
+    def update(self, engines: Mapping[str, Engine], batch: Any, step: int) -> dict[str, Tensor]:
+        """Do one step and return its metrics, each a scalar without gradient."""
+        ...
+
+
+MakeRecipe = Callable[[torch.device, int, int], Recipe]
+"""(device, rank, number of workers) -> recipe."""
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """What the workers of a job get."""
+
+    key: str
+    """Key of the model to come. It names the run, so that the same job continues it."""
+    label: str
+    """For people."""
+    store: Store
+    fit: FitConfig
+    make_recipe: MakeRecipe
+    board: Any = None
+    """Handle of the actor that takes the figures to the driver."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the workers come to."""
+
+    weights: str | None = None
+    """sha256 of the exported weights; None from workers other than the first."""
+    history: tuple[Figure, ...] = ()
+    problem: str | None = None
+    """Why the training cannot go on, where trying again cannot help."""
+
+
+@dataclass
+class Session:
+    """A worker's state. `step` and what follows it, the engines and the average make a checkpoint."""
+
+    recipe: Recipe
+    fit: FitConfig
+    device: torch.device
+    engines: Mapping[str, Engine]
+    ema: Ema
+    step: int = 0
+    """Steps done."""
+    history: list[Figure] = field(default_factory=list)
+    pending: list[dict[str, float]] = field(default_factory=list)
+    """Metrics of the steps since the last report, mean over the workers."""
+    local: list[dict[str, Tensor]] = field(default_factory=list)
+    """Metrics of the latest steps, of this worker alone; they are fetched from the device as late as possible."""
+
+    @property
+    def main(self) -> nn.Module:
+        """The module that is averaged and exported."""
+        return next(iter(self.engines.values())).module
+
+
+class Diverged(Exception):
+    """A metric is not a number. All workers raise it at the same step."""
+
+
+def train_worker(task: FitTask) -> Outcome:
+    """Train, from the latest checkpoint if there is one. This is what every worker of Ray Train runs."""
+    import ray.train
+    import ray.train.torch
+
+    torch.set_num_threads(max(1, int(task.fit.parallel.cpus_per_worker)))
+    context, checkpoint = ray.train.get_context(), ray.train.get_checkpoint()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    recipe = task.make_recipe(ray.train.torch.get_device(), rank, world)
+    session = set_up(recipe, task.fit, ray.train.torch.get_device(), make_deepspeed)
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            if problem := resume(session, Path(folder), world):
+                return Outcome(problem=problem)
+    try:
+        run(session, lambda: report(session, task, rank), lambda: save(session, rank, world))
+    except Diverged as fault:
+        # Returned, not raised: Ray Train would try the same steps again.
+        return Outcome(problem=str(fault))
+    weights = save_weights(task.store, task.key, session.ema.state_dict()) if rank == 0 else None
+    return Outcome(weights=weights, history=tuple(session.history))
+
+
+def set_up(recipe: Recipe, fit: FitConfig, device: torch.device, make_engine: MakeEngine) -> Session:
+    """Return a session at step 0."""
+    engines = {name: make_engine(part.module.to(device), fit, part.lr) for name, part in recipe.parts.items()}
+    ema = Ema(next(iter(engines.values())).module, fit.ema)
+    return Session(recipe, fit, device, engines, ema)
+
+
+def run(session: Session, on_report: Callable[[], None], on_checkpoint: Callable[[], None]) -> None:
+    """Do the steps that are left. Raises Diverged where a metric stops being a number."""
+    steps = session.fit.steps
+    for step, batch in prefetched(session.recipe.batch, session.step, steps):
+        advance(session, batch, step)
+        if is_due(session.step, session.fit.report_every, steps):
+            collect(session)
+            summarise(session)
+            on_report()
+        if is_due(session.step, session.fit.checkpoint_every, steps):
+            collect(session)
+            on_checkpoint()
+
+
+def advance(session: Session, batch: Any, step: int) -> None:
+    """Do one step."""
+    metrics = session.recipe.update(session.engines, batch, step)
+    session.ema.update(session.main, step)
+    session.local.append(metrics)
+    session.step = step + 1
+
+
+def is_due(done: int, every: int, steps: int) -> bool:
+    """Whether something that is done every so many steps, and at the end, is due after `done` steps."""
+    return done % every == 0 or done == steps
+
+
+def collect(session: Session) -> None:
+    """Move the latest metrics from `local` to `pending`, as means over the workers. Raises Diverged."""
+    if not session.local:
+        return
+    names = list(session.local[0])
+    table = torch.stack([torch.stack([row[name].detach().double() for name in names]) for row in session.local])
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(table)
+        table /= torch.distributed.get_world_size()
+    first = session.step - len(session.local)
+    for offset, row in enumerate(table.tolist()):
+        figures = dict(zip(names, row, strict=True))
+        _check(figures, first + offset)
+        session.pending.append(figures)
+    session.local.clear()
+
+
+def _check(figures: Mapping[str, float], step: int) -> None:
+    for name, value in figures.items():
+        if not torch.tensor(value).isfinite():
+            raise Diverged(
+                f"training diverged: {name} is {value} at step {step}; lower fit.optimizer.lr or fit.optimizer.clip, "
+                "or look at the clips"
+            )
+
+
+def summarise(session: Session) -> None:
+    """Move `pending` to the history, as means over the steps."""
+    for name in session.pending[0]:
+        mean = sum(figures[name] for figures in session.pending) / len(session.pending)
+        session.history.append(Figure(session.step, name, mean))
+    session.pending.clear()
+
+
+def report(session: Session, task: FitTask, rank: int) -> None:
+    """Tell the driver the latest figures."""
+    if rank == 0 and task.board is not None:
+        latest = {figure.metric: figure.value for figure in session.history if figure.step == session.step}
+        task.board.tell.remote(session.step, latest)
+
+
+def save(session: Session, rank: int, world: int) -> None:
+    """Write a checkpoint: each worker its part of the engines, the first one what all have alike."""
+    import ray.train
+
+    with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
+        for name, engine in session.engines.items():
+            save_engine(engine, Path(folder) / name)
+        if rank == 0:
+            torch.save(_state(session, world), Path(folder) / _STATE)
+        checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report({"step": session.step}, checkpoint=checkpoint)
+
+
+def resume(session: Session, folder: Path, world: int) -> str | None:
+    """Take over a checkpoint. Returns what is wrong where it cannot be continued with these workers."""
+    state = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
+    mine = (world, session.fit.parallel.zero_stage)
+    if (state["workers"], state["zero_stage"]) != mine:
+        return (
+            f"fit.parallel: got {mine[0]} workers with ZeRO {mine[1]}, but the run was begun with {state['workers']} "
+            f"workers with ZeRO {state['zero_stage']}: continue with those"
+        )
+    for name, engine in session.engines.items():
+        load_engine(engine, folder / name)
+    session.ema.load_state_dict(state["ema"])
+    session.step, session.pending = state["step"], state["pending"]
+    session.history = [Figure(*figure) for figure in state["history"]]
+    return None
+
+
+def _state(session: Session, world: int) -> dict[str, Any]:
+    return {
+        "step": session.step,
+        "history": [tuple(figure) for figure in session.history],
+        "pending": session.pending,
+        "ema": session.ema.state_dict(),
+        "workers": world,
+        "zero_stage": session.fit.parallel.zero_stage,
+    }

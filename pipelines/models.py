@@ -1,0 +1,179 @@
+"""Finished models: the averaged weights as safetensors in the store, and a row of the `models` table."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
+from equivdm.errors import UsageError
+from pipelines.config import DistillJob, TrainJob
+from pipelines.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from equivdm.backbones.base import Codec, DenoiserModule
+
+WEIGHTS = "model.safetensors"
+"""Name of the weights in a model's folder."""
+
+
+class Figure(NamedTuple):
+    """A metric's mean over the steps since the last report; `step` is the number of steps done."""
+
+    step: int
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A row of the `models` table, with what its users need resolved."""
+
+    key: str
+    name: str
+    kind: str
+    """`train` or `distill`."""
+    weights: str
+    """sha256 of the weights' file."""
+    config: str
+    """The job that made it, as JSON."""
+    parent: str | None
+    """Key of the teacher."""
+    steps: int
+    history: tuple[Figure, ...]
+    seconds: float
+    created: datetime
+    backbone: BackboneConfig
+    """The network: a student has its teacher's."""
+    noise: NoiseConfig
+    """What it was trained with."""
+    sampler: SamplerConfig
+    """What suits it: one Euler step for a student."""
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, below the store's root."""
+        return model_folder(self.key)
+
+
+def model_folder(key: str) -> str:
+    """Return a model's folder below the store's root; not in the table's own, whose stray files may be collected."""
+    return f"weights/{key}"
+
+
+def find_model(store: Store, key: str) -> ModelRecord | None:
+    """Return the model of a key, or None where it is not finished."""
+    rows = _rows(store)
+    return _record(rows[key], rows) if key in rows else None
+
+
+def newest_model(store: Store, name: str) -> ModelRecord:
+    """Return the newest model of a name. Raises UsageError where there is none."""
+    rows = _rows(store)
+    named = [row for row in rows.values() if row["name"] == name]
+    if not named:
+        known = ", ".join(sorted({row["name"] for row in rows.values()})) or "no model"
+        raise UsageError(f"model: got {name!r}, but {store.url} holds {known}; train it first, or name another")
+    return _record(max(named, key=lambda row: (row["created"], row["key"])), rows)
+
+
+def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"]) -> str:
+    """Write a model's weights to the store and return their sha256. The model is finished when its row is written."""
+    from safetensors.torch import save_file
+
+    with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
+        local = os.path.join(folder, WEIGHTS)
+        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, local)
+        with open(local, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        store.put(local, model_folder(key), WEIGHTS)
+    return digest
+
+
+def register_model(store: Store, job: TrainJob | DistillJob, key: str, parent: str | None, **facts: Any) -> ModelRecord:
+    """Write the row of a finished model: `facts` are its weights' sha256, steps, history, run and seconds."""
+    facts["history"] = [figure._asdict() for figure in facts["history"]]
+    row = {
+        "key": key,
+        "name": job.name,
+        "kind": job.job,
+        "folder": model_folder(key),
+        "config": job.model_dump_json(),
+        "parent": parent,
+        "created": datetime.now(UTC),
+        **facts,
+    }
+    store.table("models").append([row])
+    rows = _rows(store)
+    return _record(rows[key], rows)
+
+
+def load_denoiser(store: Store, name: str) -> tuple["DenoiserModule", "Codec", ModelRecord]:
+    """Return the newest model of a name on the CPU, ready to sample from, with its codec.
+
+    Raises UsageError where there is none.
+    """
+    from equivdm.backbones import build_codec
+
+    record = newest_model(store, name)
+    return load_weights(store, record), build_codec(record.backbone), record
+
+
+def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
+    """Return a model's network with its averaged weights, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    from equivdm.backbones import build_denoiser
+
+    denoiser = build_denoiser(record.backbone)
+    with store.local_copy(record.folder, WEIGHTS) as local:
+        denoiser.load_state_dict(load_file(local))
+    return denoiser.eval()
+
+
+def _rows(store: Store) -> dict[str, dict[str, Any]]:
+    return {row["key"]: row for row in store.table("models").rows()}
+
+
+def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRecord:
+    job = _job(row)
+    student = isinstance(job, DistillJob)
+    return ModelRecord(
+        key=row["key"],
+        name=row["name"],
+        kind=row["kind"],
+        weights=row["weights"],
+        config=row["config"],
+        parent=row["parent"],
+        steps=row["steps"],
+        history=_history(row["history"]),
+        seconds=row["seconds"],
+        created=row["created"],
+        backbone=_backbone(row, rows),
+        noise=_noise(row, rows),
+        sampler=SamplerConfig(kind="euler", steps=1) if student else SamplerConfig(),
+    )
+
+
+def _job(row: dict[str, Any]) -> TrainJob | DistillJob:
+    kind = {"train": TrainJob, "distill": DistillJob}[row["kind"]]
+    return kind.model_validate(json.loads(row["config"]))
+
+
+def _history(stored: Sequence[dict[str, Any]]) -> tuple[Figure, ...]:
+    return tuple(Figure(entry["step"], entry["metric"], entry["value"]) for entry in stored)
+
+
+def _backbone(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> BackboneConfig:
+    job = _job(row)
+    return job.backbone if isinstance(job, TrainJob) else _backbone(rows[row["parent"]], rows)
+
+
+def _noise(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> NoiseConfig:
+    return _job(row).noise or _noise(rows[row["parent"]], rows)

@@ -1,0 +1,110 @@
+"""Clips to a model: the ordinary denoising loss, on noise that moves with the video."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from equivdm.backbones import build_denoiser, load_pretrained, pretrained_file
+from equivdm.objective import flow_matching_loss
+from equivdm.seeds import derive_seed
+from pipelines.batch import Row
+from pipelines.clips import select_clips
+from pipelines.config import FitConfig, TrainJob
+from pipelines.engines import Engine
+from pipelines.fit import TrainSummary, fit_model
+from pipelines.identity import content_id, fingerprint
+from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
+from pipelines.loop import Part
+from pipelines.store import Store, open_store
+from pipelines.tables import Table
+
+VERSION = 1
+"""Raised when the same clips and config would give other weights."""
+
+
+def run(config: TrainJob) -> TrainSummary:
+    """Train on the selected clips. The same call again continues a stopped run; a finished one is left as it is."""
+    store = open_store(config.store)
+    clips = [row["key"] for row in select_clips(store, config.data)]
+    return fit_model(config, store, train_key(config, clips), partial(make_recipe, config, store, clips))
+
+
+def inputs(config: TrainJob, store: Store) -> tuple[Table, list[Row]]:
+    """Return the table and the one item of a job, for an audit."""
+    clips = [row["key"] for row in select_clips(store, config.data)]
+    return store.table("models"), [{"key": train_key(config, clips), "path": config.name}]
+
+
+def train_key(config: TrainJob, clips: Sequence[str]) -> str:
+    """Return the hash of all that can change the weights. The name is part of it: a model has one."""
+    return fingerprint(
+        {
+            "stage": "train",
+            "version": VERSION,
+            "name": config.name,
+            "clips": sorted(clips),
+            "backbone": config.backbone.model_dump(),
+            "init": init_identity(config),
+            "noise": config.noise.model_dump(),
+            "control_dropout": config.control_dropout,
+            "text_dropout": config.text_dropout,
+            "fit": fit_identity(config.fit),
+        }
+    )
+
+
+def init_identity(config: TrainJob) -> str:
+    """Return what decides the weights before the first step: the seed (in `fit`) alone, or the sha256 of a file."""
+    if config.init == "fresh":
+        return config.init
+    with pretrained_file(config.backbone).open("rb") as stream:
+        return content_id(stream)
+
+
+def fit_identity(fit: FitConfig) -> dict[str, object]:
+    """Return what of the common settings can change the weights by more than rounding."""
+    return fit.model_dump(include={"steps", "batch", "seed", "ema", "optimizer"}, mode="json")
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """The recipe: one network, one update a step."""
+
+    parts: Mapping[str, Part]
+    loader: Loader
+    device: torch.device
+
+    def batch(self, step: int) -> Batch:
+        """Return the samples of a step."""
+        return self.loader.batch(step)
+
+    def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
+        """Do one step of flow matching."""
+        batch = batch.to(self.device)
+        denoiser = engines["denoiser"]
+        loss = flow_matching_loss(denoiser, batch.latents, batch.noises[0], batch.times, batch.conditions)
+        denoiser.backward(loss)
+        denoiser.step()
+        return {"loss": loss.detach()}
+
+
+def make_recipe(
+    config: TrainJob, store: Store, clips: Sequence[str], device: torch.device, rank: int, world: int
+) -> Denoising:
+    """Return the recipe of one worker."""
+    fit = config.fit
+    denoiser = build_denoiser(config.backbone, seed=derive_seed(fit.seed, "weights"))
+    if config.init == "pretrained":
+        load_pretrained(denoiser, config.backbone)
+    samples = SampleConfig(
+        seed=fit.seed,
+        batch=fit.batch,
+        noise=config.noise,
+        text_dropout=config.text_dropout,
+        control_dropout=config.control_dropout,
+    )
+    loader = Loader(samples, clips, ClipReader(store, clips), rank, world)
+    return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, device)

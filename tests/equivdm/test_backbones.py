@@ -1,0 +1,183 @@
+"""The tiny backbone: any length and grid, relative places, no leak between samples, a codec that keeps the means."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from equivdm.backbones import build_codec, build_denoiser, codec_identity
+from equivdm.backbones.base import Conditions, Geometry
+from equivdm.backbones.tiny import _angles, _rotate
+from equivdm.config import TinyConfig
+
+SMALL = TinyConfig(width=32, depth=2, heads=2, patch=4)
+
+
+def conditions(batch: int, frames: int, height: int, width: int, seed: int = 0) -> Conditions:
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(0, 100, (batch, 16), generator=generator)
+    return Conditions(tokens, torch.rand(batch, frames, height, width, generator=generator))
+
+
+def awake(config: TinyConfig = SMALL) -> torch.nn.Module:
+    """A denoiser whose zero-initialised layers have been given values, so that every path shows in the output."""
+    denoiser = build_denoiser(config, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in denoiser.parameters():
+        if not parameter.any():
+            parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    return denoiser.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize(("frames", "rows", "columns"), [(1, 8, 8), (5, 8, 16), (16, 32, 24)])
+def test_denoiser_takes_any_length_and_grid(frames: int, rows: int, columns: int) -> None:
+    x = torch.randn(2, 3, frames, rows, columns)
+    v = awake()(x, torch.tensor([0.2, 1.0]), conditions(2, frames, 2 * rows, 2 * columns))
+    assert v.shape == x.shape
+    assert v.isfinite().all()
+
+
+def test_a_new_denoiser_is_the_best_linear_guess() -> None:
+    """For white data of unit variance E[eps - x0 | x_t] = (2t - 1) / ((1 - t)^2 + t^2) x_t; at t = 1 this is x_t."""
+    denoiser = build_denoiser(SMALL, seed=0)
+    x, t = torch.randn(3, 3, 2, 8, 8), torch.tensor([0.0, 0.5, 1.0])
+    v = denoiser(x, t, conditions(3, 2, 16, 16))
+    for row, factor in enumerate((-1.0, 0.0, 1.0)):
+        torch.testing.assert_close(v[row], factor * x[row])
+
+
+def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone() -> None:
+    state = torch.get_rng_state()
+    first, second, other = (build_denoiser(SMALL, seed).state_dict() for seed in (3, 3, 4))
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_samples_do_not_see_each_other() -> None:
+    denoiser, x, t = awake(), torch.randn(3, 3, 4, 8, 8), torch.tensor([0.1, 0.5, 0.9])
+    given = conditions(3, 4, 16, 16)
+    together = denoiser(x, t, given)
+    alone = denoiser(x[1:2], t[1:2], Conditions(given.tokens[1:2], given.control[1:2]))
+    torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["frame", "place", "time", "caption", "control"])
+def test_every_input_reaches_every_frame(what: str) -> None:
+    denoiser, x, t = awake(), torch.randn(1, 3, 4, 16, 16), torch.tensor([0.5])
+    given = conditions(1, 4, 32, 32)
+    before = denoiser(x, t, given)
+    y, tokens, control = x.clone(), given.tokens.clone(), given.control.clone()
+    if what == "frame":
+        y[:, :, 0] += 1
+    elif what == "place":
+        y[..., 0, 0] += 1
+    elif what == "time":
+        t = torch.tensor([0.6])
+    elif what == "caption":
+        tokens[0, 0] += 1
+    else:
+        control[:, 0] = 1 - control[:, 0]
+    after = denoiser(y, t, Conditions(tokens, control))
+    # The last frame's far corner: reached only through attention over both space and time.
+    assert not torch.equal(before[0, :, -1, -1, -1], after[0, :, -1, -1, -1])
+
+
+def test_attention_knows_relative_places_only() -> None:
+    query, key = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
+
+    def product(i: int, j: int) -> torch.Tensor:
+        angles = _angles(torch.tensor([float(i), float(j)]), 4)
+        return (_rotate(query, angles[:1]) * _rotate(key, angles[1:])).sum()
+
+    torch.testing.assert_close(product(3, 5), product(10, 12))
+    assert abs(product(3, 5) - product(3, 6)) > 1e-4
+
+
+def test_bytes_and_floats_are_the_same_condition() -> None:
+    denoiser, x, t = awake(), torch.randn(1, 3, 2, 8, 8), torch.tensor([0.5])
+    tokens, control = torch.zeros(1, 16, dtype=torch.int64), torch.randint(0, 256, (1, 2, 16, 16)).to(torch.uint8)
+    as_bytes = denoiser(x, t, Conditions(tokens, control))
+    torch.testing.assert_close(as_bytes, denoiser(x, t, Conditions(tokens, control.float() / 255)))
+
+
+def test_masked_conditions_are_empty_for_the_masked_samples_only() -> None:
+    given = conditions(2, 2, 16, 16)
+    masked = given.masked(torch.tensor([True, False]), torch.tensor([False, True]))
+    assert torch.equal(masked.tokens[0], given.tokens[0])
+    assert not masked.tokens[1].any()
+    assert not masked.control[0].any()
+    assert torch.equal(masked.control[1], given.control[1])
+
+
+def test_half_precision_weights_take_and_return_float() -> None:
+    denoiser, x = awake().bfloat16(), torch.randn(1, 3, 2, 8, 8)
+    assert denoiser(x, torch.tensor([0.5]), conditions(1, 2, 16, 16)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("rows", "control", "message"),
+    [
+        (6, (2, 12, 16), "multiples of the patch"),
+        (8, (3, 16, 16), "dense condition"),
+        (8, (2, 8, 8), "dense condition"),
+    ],
+)
+def test_wrong_sizes_are_told(rows: int, control: tuple[int, int, int], message: str) -> None:
+    given = Conditions(torch.zeros(1, 16, dtype=torch.int64), torch.zeros(1, *control))
+    with pytest.raises(ValueError, match=message):
+        build_denoiser(SMALL, 0)(torch.randn(1, 3, 2, rows, 8), torch.tensor([0.5]), given)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "frames", "indices"),
+    [
+        (Geometry(3, 2, 1, False), 3, (0, 1, 2)),
+        (Geometry(16, 8, 4, True), 9, (0, 4, 8)),
+        (Geometry(16, 8, 4, True), 1, (0,)),
+        (Geometry(16, 8, 4, False), 8, (0, 4)),
+    ],
+)
+def test_latent_frames_take_their_video_frames(geometry: Geometry, frames: int, indices: tuple[int, ...]) -> None:
+    assert geometry.frame_indices(frames) == indices
+
+
+@pytest.mark.parametrize(("causal", "frames"), [(True, 8), (True, 0), (False, 9), (False, 0)])
+def test_impossible_lengths_are_told(causal: bool, frames: int) -> None:
+    with pytest.raises(ValueError, match="frames"):
+        Geometry(16, 8, 4, causal).frame_indices(frames)
+
+
+def test_grid_of_a_size_that_the_stride_does_not_divide() -> None:
+    assert Geometry(16, 8, 4, True).grid(480, 832) == (60, 104)
+    with pytest.raises(ValueError, match="multiples of 8"):
+        Geometry(16, 8, 4, True).grid(480, 833)
+
+
+def test_codec_keeps_smooth_video_and_the_means() -> None:
+    codec = build_codec(SMALL)
+    y, x = torch.meshgrid(torch.linspace(-2, 2, 32), torch.linspace(-2, 2, 32), indexing="ij")
+    video = (0.5 * torch.sin(x + y)).expand(1, 3, 2, 32, 32)
+    latents = codec.encode(video)
+    assert latents.shape == (1, 3, 2, *codec.geometry.grid(32, 32))
+    # At the border the interpolation repeats the last cell.
+    assert (codec.decode(latents) - video)[..., 4:-4, 4:-4].abs().max() < 0.015
+    torch.testing.assert_close(codec.encode(codec.decode(latents)), latents, atol=0.01, rtol=0)
+
+
+def test_codec_moves_with_shifts_of_whole_cells() -> None:
+    """encode(shift by 2 pixels) = shift by 1 cell of encode: noise on the grid can stay locked to the video."""
+    codec, video = build_codec(SMALL), torch.rand(1, 3, 1, 16, 16) * 2 - 1
+    shifted = codec.encode(video.roll((2, 4), (-2, -1)))
+    torch.testing.assert_close(shifted, codec.encode(video).roll((1, 2), (-2, -1)))
+
+
+def test_identity_of_the_codec_knows_nothing_of_the_network() -> None:
+    assert codec_identity(TinyConfig(depth=1)) == codec_identity(TinyConfig(depth=5)) == {"kind": "tiny", "version": 1}
+
+
+def test_identity_needs_no_torch() -> None:
+    """A machine without torch plans jobs, and the plan needs the fingerprint."""
+    code = "import sys; sys.modules['torch'] = None; from equivdm.backbones import codec_identity"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,94 @@
+"""Distribution matching: its fixed point, its derivative, and a student that reaches a known law."""
+
+import torch
+from torch import Tensor, nn
+
+from equivdm.config import SamplerConfig
+from equivdm.distillation import (
+    distribution_matching_loss,
+    dm_gradient,
+    fake_loss,
+    generate,
+    posterior_mean,
+    renoise,
+    student_loss,
+)
+from equivdm.objective import draw_times
+from equivdm.sampling import sample
+from tests.equivdm.gaussian import NOTHING, Gaussian
+
+SHAPE = (4, 2, 3, 4, 4)
+REAL = Gaussian(torch.tensor(0.8), torch.tensor(0.4))
+
+
+class Affine(nn.Module):
+    """A student whose video is mean + deviation * noise, a pair of numbers per channel."""
+
+    def __init__(self, mean: float, deviation: float) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.full((2, 1, 1, 1), mean))
+        self.deviation = nn.Parameter(torch.full((2, 1, 1, 1), deviation))
+
+    def forward(self, latents: Tensor, times: Tensor, conditions: object) -> Tensor:
+        assert (times == 1).all()
+        return latents - (self.mean + self.deviation * latents)
+
+
+def test_one_step_of_the_student_is_one_euler_step_of_the_sampler() -> None:
+    noise = torch.randn(SHAPE)
+    torch.testing.assert_close(generate(REAL, noise, NOTHING), sample(REAL, noise, NOTHING, SamplerConfig(steps=1)))
+
+
+def test_gradient_is_zero_where_fake_is_real() -> None:
+    x, eps, t = torch.randn(SHAPE, requires_grad=True), torch.randn(SHAPE), torch.rand(4)
+    mu = posterior_mean(REAL, renoise(x.detach(), eps, t), t, NOTHING)
+    assert not dm_gradient(x.detach(), mu, mu).any()
+    loss = distribution_matching_loss(x, eps, t, NOTHING, REAL, REAL)
+    loss.backward()
+    assert loss == 0
+    assert not x.grad.any()
+
+
+def test_gradient_is_the_equation_per_sample() -> None:
+    x, real, fake = torch.randn(SHAPE), torch.randn(SHAPE), torch.randn(SHAPE)
+    gradient = dm_gradient(x, real, fake)
+    for row in range(SHAPE[0]):
+        torch.testing.assert_close(gradient[row], (fake[row] - real[row]) / (x[row] - real[row]).abs().mean())
+    # Scaling the whole problem does not scale the gradient: that is what the division is for.
+    torch.testing.assert_close(dm_gradient(7 * x, 7 * real, 7 * fake), gradient)
+
+
+def test_gradient_is_finite_where_the_teacher_agrees_with_the_student() -> None:
+    x = torch.randn(SHAPE)
+    assert dm_gradient(x, x, x).isfinite().all()
+
+
+def test_derivative_of_the_students_loss_is_the_gradient() -> None:
+    x, gradient = torch.randn(SHAPE, requires_grad=True), torch.randn(SHAPE)
+    student_loss(x, gradient).backward()
+    torch.testing.assert_close(x.grad * x.numel(), gradient)
+
+
+def test_fake_loss_teaches_the_fake_score_only() -> None:
+    student, mean = Affine(0.0, 1.0), torch.zeros((), requires_grad=True)
+    x = generate(student, torch.randn(SHAPE), NOTHING)
+    fake_loss(Gaussian(mean, torch.tensor(1.0)), x, torch.randn(SHAPE), torch.rand(4), NOTHING).backward()
+    assert mean.grad is not None
+    assert student.mean.grad is None
+
+
+def test_student_moves_to_the_teachers_law() -> None:
+    """With the true scores of both laws the one-step student ends at the mean and deviation of the data."""
+    generator = torch.Generator().manual_seed(0)
+    real = Gaussian(torch.tensor([0.8, -0.5]).view(2, 1, 1, 1), torch.tensor([0.4, 1.5]).view(2, 1, 1, 1))
+    student = Affine(0.0, 1.0)
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.02)
+    for _ in range(300):
+        noise, eps = torch.randn(2, 16, 2, 3, 4, 4, generator=generator)
+        fake = Gaussian(student.mean.detach(), student.deviation.detach())
+        x, t = generate(student, noise, NOTHING), draw_times(16, generator)
+        optimizer.zero_grad()
+        distribution_matching_loss(x, eps, t, NOTHING, real, fake).backward()
+        optimizer.step()
+    torch.testing.assert_close(student.mean.data, real.mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(student.deviation.data, real.deviation, atol=0.05, rtol=0)

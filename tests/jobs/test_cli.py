@@ -1,0 +1,192 @@
+"""The command: what it offers, what it loads, and what each kind of bad input gets."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from equivdm.errors import EquivdmError, UsageError
+from jobs import cli
+
+GOLDEN = Path(__file__).parent / "golden" / "options.txt"
+"""Every verb and option as text. `EQUIVDM_RENEW=1 pytest tests/jobs/test_cli.py` writes it anew."""
+
+
+def equivdm(*argv: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "jobs.cli", *argv], capture_output=True, text=True, check=False)
+
+
+def options(parser: argparse.ArgumentParser, verb: str = "equivdm") -> list[str]:
+    """A line per verb and option. Argparse's own layout differs between versions of Python; this does not."""
+    lines = [f"{verb}: {parser.description}"]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            continue
+        names = "/".join(action.option_strings) or "argument"
+        lines.append(" ".join(filter(None, [f"  {names}", str(action.metavar or ""), f"-- {action.help}"])))
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                lines += options(below, f"{verb} {name}")
+    return lines
+
+
+def test_verbs_and_options_are_those_that_were_agreed() -> None:
+    found = "\n".join(options(cli.parser())) + "\n"
+    if os.environ.get("EQUIVDM_RENEW"):
+        GOLDEN.write_text(found)
+    assert found == GOLDEN.read_text()
+
+
+def test_help_and_version_are_printed() -> None:
+    shown = equivdm("--help")
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("usage: equivdm [-h] [--version] [--debug] VERB ...")
+    assert equivdm("--version").stdout.startswith("equivdm 0.")
+
+
+def test_no_verb_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert capsys.readouterr().out.startswith("usage: equivdm")
+
+
+def test_checking_a_spec_loads_neither_torch_nor_ray() -> None:
+    program = (
+        "import sys; from jobs.cli import parser; from jobs.specs import load_spec\n"
+        "parser(); load_spec('tiny_train')\n"
+        "heavy = {'torch', 'ray', 'numpy', 'pyarrow', 'cv2', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_bad_input_gets_one_line_and_no_traceback(tmp_path: Path) -> None:
+    places = ["--set", f"source.root={tmp_path}/no", "--set", f"store.root={tmp_path}/store"]
+    done = equivdm("preprocess", "tiny_preprocess", *places)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"equivdm: source.root: got '{tmp_path}/no', which does not exist; "
+        "wanted a folder or an s3:// prefix with videos\n"
+    )
+
+
+def bad(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The complaint of a command that must end with 2."""
+    assert cli.main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[str]:
+    """Settings for an empty source and a store that can be written."""
+    (tmp_path / "videos").mkdir()
+    return ["--set", f"source.root={tmp_path}/videos", "--set", f"store.root={tmp_path}/store"]
+
+
+def test_an_empty_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path, places: list[str]) -> None:
+    assert bad(capsys, "preprocess", "tiny_preprocess", *places) == (
+        f"equivdm: source.root: got '{tmp_path}/videos', which holds no video that matches "
+        "include=['*'] and exclude=[]; wanted files that end in .avi .gif .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm\n"
+    )
+
+
+def test_an_unknown_field(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    spec = tmp_path / "own.yaml"
+    spec.write_text("job: preprocess\nstore: {root: s}\nsource: {root: v}\nclip:\n  hight: 64\n")
+    assert bad(capsys, "preprocess", str(spec)) == (
+        f"equivdm: {spec}: unknown field 'clip.hight' (got 64): did you mean 'clip.height'?\n"
+    )
+
+
+def test_an_impossible_size(capsys: pytest.CaptureFixture[str], places: list[str]) -> None:
+    complaint = bad(capsys, "preprocess", "tiny_preprocess", *places, "--set", "clip.height=67")
+    assert complaint.startswith("equivdm: clip: ")
+    assert "67" in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_a_store_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path, places: list[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    complaint = bad(capsys, "preprocess", "tiny_preprocess", *places, "--set", f"store.root={tmp_path}/file/store")
+    assert complaint.startswith(f"equivdm: store.root: got '{tmp_path}/file/store', which cannot be written (")
+    assert complaint.endswith("); wanted a folder or an s3:// prefix that this user may write to\n")
+
+
+def test_a_store_without_clips_sends_to_preprocess(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    complaint = bad(capsys, "train", "tiny_train", "--set", f"store.root={tmp_path}/store")
+    assert complaint.startswith("equivdm: data: got include=['*'] exclude=['holdout_*'], which selects none of 0")
+    assert "run preprocess first" in complaint
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        (["bake"], "argument VERB: invalid choice: 'bake'"),
+        (["train"], "the following arguments are required: SPEC: see `equivdm train --help`"),
+        (
+            ["warp", "v", "-o", "a.npy", "--grid", "60"],
+            "argument --grid: got '60', wanted height x width such as 60x104",
+        ),
+        (
+            ["warp", "v", "-o", "a.npy", "--channels", "0"],
+            "argument --channels: got '0', wanted a whole number from 1",
+        ),
+    ],
+)
+def test_a_command_line_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], argv: list[str], complaint: str
+) -> None:
+    assert bad(capsys, *argv).startswith(f"equivdm: {complaint}")
+
+
+def raising(error: BaseException) -> object:
+    """Something to stand where a spec is loaded."""
+
+    def load(*_: object) -> None:
+        raise error
+
+    return load
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "load_spec", raising(UsageError("no")))
+    for argv in (["--debug", "train", "x"], ["train", "x", "--debug"]):
+        with pytest.raises(UsageError):
+            cli.main(argv)
+
+
+def test_an_interrupted_job_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "load_spec", raising(KeyboardInterrupt()))
+    assert cli.main(["train", "x"]) == 130
+    assert capsys.readouterr().err == (
+        "equivdm: interrupted: what was committed is kept; run the same command to continue\n"
+    )
+
+
+def test_a_job_that_fails_for_a_known_reason_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "load_spec", raising(EquivdmError("workers died three times")))
+    assert cli.main(["train", "x"]) == 1
+    assert capsys.readouterr().err == "equivdm: workers died three times\n"
+
+
+def test_what_nobody_expected_is_one_line_too() -> None:
+    program = (
+        "import sys; from jobs import cli\n"
+        "def load(*_): raise RuntimeError('first\\nsecond')\n"
+        "cli.load_spec = load; sys.exit(cli.main(['train', 'x']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "equivdm: RuntimeError: second (run again with --debug for the traceback)\n"
