@@ -1,7 +1,7 @@
 """`equivdm demo`: all five jobs at tiny size, by the same code as the verbs, and a report at the end."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -81,18 +81,22 @@ def scenes(folder: Path) -> Source:
         [f"{kind}_{number:02d}.mp4" for number in range(count)]
         for kind, count in (("train", TRAIN_SCENES), ("holdout", HOLDOUT_SCENES))
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in (*train, *holdout) if not (folder / name).exists()]
-    if missing:
-        with progress("scenes", len(missing)) as advance:
-            for name in missing:
-                _render_scene(folder / name)
-                advance()
+    write_scenes(folder, {name: derive_seed("demo", Path(name).stem) for name in (*train, *holdout)})
     return Source(str(folder), train, holdout)
 
 
-def _render_scene(path: Path) -> None:
-    seed = derive_seed("demo", path.stem)
+def write_scenes(folder: Path, seeds: Mapping[str, int]) -> None:
+    """Render synthetic scenes, given as file name and seed, with their captions, but for those that are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in seeds if not (folder / name).exists()]
+    if missing:
+        with progress("scenes", len(missing)) as advance:
+            for name in missing:
+                _write_scene(folder / name, seeds[name])
+                advance()
+
+
+def _write_scene(path: Path, seed: int) -> None:
     scene = render_scene(seed, frames=SCENE_FRAMES, height=SCENE_SIDE, width=SCENE_SIDE)
     # The video comes last and whole: where it is, its caption is too.
     path.with_suffix(".txt").write_text(scene.caption + "\n", encoding="utf-8")

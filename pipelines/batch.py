@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-WRITE_CPUS = 0.0
-"""CPUs that a writing step asks for. It waits for the store, not for a CPU; and one that asked for a CPU would get none
-until the steps before it are through with every item, so that nothing could be committed before the end."""
-
 ITEM_FAULTS = (EquivdmError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError, OSError)
 """What may go wrong with one item. Anything else (a wrong name, a wrong type) is a fault of the program: it loses the
 item's block, and the driver counts the item as crashed."""
@@ -114,9 +110,13 @@ def failure(fault: BaseException, attempt: int, max_attempts: int) -> Row:
     }
 
 
-def receipt_of(row: Row, table: Table, rows: Sequence[Row]) -> Row:
-    """Write an item's table rows and return the receipt as a plain row."""
-    return asdict(table.write(rows, path=row["path"]))
+def settle(row: Row, table: Table, rows: Sequence[Row] | None = None) -> Row:
+    """Write an item's row, or its several `rows`, whatever its outcome, and return the receipt as a plain row.
+
+    The last step of a pipeline does this itself: a step of its own would wait for CPUs that the steps before it hold.
+    """
+    ended = {"outcome": row.get("outcome") or "done"}
+    return asdict(table.write([table_row(one | ended, table) for one in rows or [row]], path=row["path"]))
 
 
 def table_row(row: Row, table: Table) -> Row:

@@ -115,7 +115,7 @@ class PreprocessJob(Job):
 class OptimizerConfig(Config):
     """AdamW."""
 
-    lr: float = Field(default=2e-3, gt=0)
+    lr: float = Field(default=5e-3, gt=0)
     """Learning rate after warm-up."""
     warmup: int = Field(default=20, ge=0)
     """Steps of linear warm-up."""
@@ -147,7 +147,7 @@ class FitConfig(Config):
 
     steps: int = Field(default=200, ge=1)
     """Optimizer steps (of the student, in distillation)."""
-    batch: int = Field(default=8, ge=1)
+    batch: int = Field(default=4, ge=1)
     """Clips of one step, over all workers."""
     seed: int = Field(default=0, ge=0)
     """Decides initial weights, order of the clips, and every noise draw."""
@@ -203,7 +203,7 @@ class DistillJob(Job):
     """Updates of the fake score to one of the student."""
     fake_lr: float = Field(default=1e-3, gt=0)
     """Learning rate of the fake score."""
-    fit: FitConfig = FitConfig()
+    fit: FitConfig = FitConfig(steps=20, batch=2, ema=0.9, optimizer=OptimizerConfig(lr=5e-4))
     """Steps, batch, seed, optimizer, workers."""
 
 

@@ -82,8 +82,9 @@ def make_deepspeed(module: nn.Module, fit: FitConfig, lr: float) -> Engine:
     import deepspeed
     import deepspeed.ops
 
-    # DeepSpeed's shared-memory collective serves inference only, yet every start would compile it: a minute of g++.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # No compiled ops, and no look at which could be: DeepSpeed runs the compiler to find out, and would then spend a
+    # minute of g++ on a shared-memory collective that serves inference only.
+    deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined]
     for parameter in module.parameters():  # DeepSpeed broadcasts weights as bytes, which wants plain strides
         parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     optimizer, schedule = make_optimizer(module, fit.optimizer, lr)
@@ -119,10 +120,10 @@ def save_engine(engine: Any, folder: Path) -> None:
 
 
 def load_engine(engine: Any, folder: Path) -> None:
-    """Read it back. Raises FileNotFoundError where there is none: DeepSpeed itself would only return None."""
-    loaded, _ = engine.load_checkpoint(str(folder), tag=_TAG)
-    if loaded is None:
+    """Read it back. Raises FileNotFoundError where there is none: DeepSpeed itself may go on without."""
+    if not (folder / _TAG).is_dir():
         raise FileNotFoundError(f"no state of a DeepSpeed engine at {folder}")
+    engine.load_checkpoint(str(folder), tag=_TAG)
 
 
 def frozen(module: nn.Module, device: torch.device) -> Callable[..., Any]:

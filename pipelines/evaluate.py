@@ -10,17 +10,15 @@ from equivdm.errors import UsageError
 from equivdm.metrics import measure
 from equivdm.metrics.bootstrap import Interval, mean_interval
 from pipelines.batch import (
-    WRITE_CPUS,
     Row,
     RunSummary,
     commit_stream,
     new_run,
     pending,
-    receipt_of,
     record_crashes,
+    settle,
     step,
     summarise,
-    table_row,
     task_retries,
 )
 from pipelines.clips import MOTION_COLUMNS, motion_of, read_clips
@@ -56,11 +54,10 @@ def run(config: EvaluateJob) -> Evaluation:
                 .repartition(target_num_rows_per_block=1)
                 .map(
                     measure_video,
-                    fn_args=(store, config),
+                    fn_args=(store, config, metrics),
                     num_cpus=config.work.cpus_per_task,
                     ray_remote_args_fn=task_retries,
                 )
-                .map(write_rows, fn_args=(metrics,), num_cpus=WRITE_CPUS)
             )
             committed = commit_stream(receipts, metrics, config.store.commit_every_s, "evaluate", len(work))
             committed += record_crashes(work, committed, metrics)
@@ -114,21 +111,20 @@ def means(config: EvaluateJob, store: Store) -> dict[str, dict[str, Interval]]:
     }
 
 
+def measure_video(row: Row, store: Store, config: EvaluateJob, table: Table) -> Row:
+    """Measure one video, write a row per metric (one without a metric for a failed item), and hand on the receipt."""
+    row = _measured(row, store, config)
+    values = row.get("values") or {None: None}
+    return settle(row, table, [{**row, "metric": metric, "value": value} for metric, value in values.items()])
+
+
 @step
-def measure_video(row: Row, store: Store, config: EvaluateJob) -> Row:
+def _measured(row: Row, store: Store, config: EvaluateJob) -> Row:
     """Decode the video as a viewer would and measure it against its clip's motion."""
     (clip,) = read_clips(store, [row["clip"]], MOTION_COLUMNS)
     with store.local_copy(row["file"]) as local:
         frames = sandbox(config.decode).decode(local, list(range(row["frames"])), (row["height"], row["width"]))
     return {"values": measure(frames, motion_of(clip), config.flow)}
-
-
-def write_rows(row: Row, table: Table) -> Row:
-    """Write a row per metric (one without a metric for a failed item), and hand on the receipt."""
-    row = {**row, "outcome": row.get("outcome") or "done"}
-    values = row.get("values") or {None: None}
-    rows = [table_row({**row, "metric": metric, "value": value}, table) for metric, value in values.items()]
-    return receipt_of(row, table, rows)
 
 
 def _newest_per_clip(rows: list[Row]) -> list[Row]:

@@ -16,18 +16,16 @@ from equivdm.seeds import derive_seed
 from equivdm.text import tokenize
 from equivdm.video.tensors import to_model_range
 from pipelines.batch import (
-    WRITE_CPUS,
     Row,
     RunSummary,
     actor_retries,
     commit_stream,
     new_run,
     pending,
-    receipt_of,
     record_crashes,
+    settle,
     step,
     summarise,
-    table_row,
     task_retries,
 )
 from pipelines.config import PreprocessJob
@@ -70,13 +68,12 @@ def compute_clips(config: PreprocessJob, clips: Table, work: list[Row]) -> list[
         )
         .map(
             EncodeClip,
-            fn_constructor_args=(config.backbone,),
+            fn_constructor_args=(config.backbone, clips),
             compute=ray.data.ActorPoolStrategy(size=config.work.actors),
             num_cpus=config.work.cpus_per_task,
             num_gpus=config.work.gpus_per_actor,
             ray_remote_args_fn=actor_retries,
         )
-        .map(write_clip, fn_args=(clips,), num_cpus=WRITE_CPUS)
     )
     committed = commit_stream(receipts, clips, config.store.commit_every_s, "preprocess", len(work))
     return committed + record_crashes(work, committed, clips)
@@ -182,17 +179,18 @@ def estimate_clip_motion(row: Row, config: PreprocessJob) -> Row:
 
 
 class EncodeClip:
-    """The backbone's `encode`, on a GPU where the actor has one."""
+    """The backbone's `encode`, on a GPU where the actor has one, and the item's row in the table."""
 
-    def __init__(self, backbone: BackboneConfig) -> None:
+    def __init__(self, backbone: BackboneConfig, clips: Table) -> None:
         import torch
 
+        self.clips = clips
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.codec = build_codec(backbone)
 
     def __call__(self, row: Row) -> Row:
-        """Add the clip's latents."""
-        return step(self._encode)(row)
+        """Add the clip's latents, write the row, whatever its outcome, and hand on the receipt."""
+        return settle(step(self._encode)(row), self.clips)
 
     def _encode(self, row: Row) -> Row:
         import torch
@@ -201,12 +199,6 @@ class EncodeClip:
             video = to_model_range(_pixels(row)).to(self.device)
             latents = self.codec.encode(video[None])[0]
         return {"latents": to_tensor(latents.half().cpu().numpy())}
-
-
-def write_clip(row: Row, clips: Table) -> Row:
-    """Write the item's row, whatever its outcome, and hand on the receipt."""
-    row = {**row, "outcome": row.get("outcome") or "done"}
-    return receipt_of(row, clips, [table_row(row, clips)])
 
 
 def _pixels(row: Row) -> np.ndarray:

@@ -23,14 +23,15 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
         # The dashboard stays on, on loopback: Ray Train asks its state API all the time, and warns where it is missing.
-        ray.init(
-            num_cpus=config.cpus,
-            object_store_memory=config.object_store_mib * 2**20,
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _stderr_aside():
+            ray.init(
+                num_cpus=config.cpus,
+                object_store_memory=config.object_store_mib * 2**20,
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # one bar per job is ours
     context.max_errored_blocks = -1  # an item without a receipt is counted by the driver; see pipelines.batch
@@ -48,3 +49,17 @@ def _quieten() -> None:
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     for name in ("ray", "ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def _stderr_aside() -> Iterator[None]:
+    # Ray's C++ side greets with the log level that it was given, on the file descriptor itself. What goes wrong at the
+    # start is raised, and stands in Ray's logs.
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

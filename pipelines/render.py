@@ -11,18 +11,16 @@ from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.seeds import derive_seed
 from equivdm.video.write import write_video
 from pipelines.batch import (
-    WRITE_CPUS,
     Row,
     RunSummary,
     actor_retries,
     commit_stream,
     new_run,
     pending,
-    receipt_of,
     record_crashes,
+    settle,
     step,
     summarise,
-    table_row,
 )
 from pipelines.clips import read_clips, select_clips
 from pipelines.config import RenderJob
@@ -51,13 +49,12 @@ def run(config: RenderJob) -> RunSummary:
                 .repartition(target_num_rows_per_block=1)
                 .map(
                     RenderClip,
-                    fn_constructor_args=(store, config),
+                    fn_constructor_args=(store, config, videos),
                     compute=ray.data.ActorPoolStrategy(size=config.work.actors),
                     num_cpus=config.work.cpus_per_task,
                     num_gpus=config.work.gpus_per_actor,
                     ray_remote_args_fn=actor_retries,
                 )
-                .map(write_row, fn_args=(videos,), num_cpus=WRITE_CPUS)
             )
             label = f"render {config.name}"
             committed = commit_stream(receipts, videos, config.store.commit_every_s, label, len(work))
@@ -109,17 +106,17 @@ def render_fingerprint(config: RenderJob, model: ModelRecord) -> str:
 class RenderClip:
     """A model on an actor, on a GPU where the actor has one."""
 
-    def __init__(self, store: Store, config: RenderJob) -> None:
+    def __init__(self, store: Store, config: RenderJob, videos: Table) -> None:
         import torch
 
-        self.store, self.config = store, config
+        self.store, self.config, self.videos = store, config, videos
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.denoiser, self.codec, self.model = load_denoiser(store, config.model)
         self.denoiser.to(self.device).eval()
 
     def __call__(self, row: Row) -> Row:
-        """Render one clip and put its file into the store."""
-        return step(self._render)(row)
+        """Render one clip, write its file and its row, whatever its outcome, and hand on the receipt."""
+        return settle(step(self._render)(row), self.videos)
 
     def _render(self, row: Row) -> Row:
         noise_config, sampler = settings(self.config, self.model)
@@ -159,9 +156,3 @@ class RenderClip:
             size = os.path.getsize(local)
         time_, height, width = frames.shape[:3]
         return {"sha256": digest, "bytes": size, "frames": time_, "height": height, "width": width}
-
-
-def write_row(row: Row, table: Table) -> Row:
-    """Write the video's row, whatever its outcome, and hand on the receipt."""
-    row = {**row, "outcome": row.get("outcome") or "done"}
-    return receipt_of(row, table, [table_row(row, table)])

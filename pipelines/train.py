@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from equivdm.backbones import build_denoiser, load_pretrained, pretrained_file
+from equivdm.errors import UsageError
 from equivdm.objective import flow_matching_loss
 from equivdm.seeds import derive_seed
 from pipelines.batch import Row
@@ -60,7 +61,11 @@ def init_identity(config: TrainJob) -> str:
     """Return what decides the weights before the first step: the seed (in `fit`) alone, or the sha256 of a file."""
     if config.init == "fresh":
         return config.init
-    with pretrained_file(config.backbone).open("rb") as stream:
+    try:
+        weights = pretrained_file(config.backbone)
+    except ValueError as error:
+        raise UsageError(f"init: {error}") from error
+    with weights.open("rb") as stream:
         return content_id(stream)
 
 

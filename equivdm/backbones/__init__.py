@@ -11,9 +11,6 @@ from equivdm.config import BackboneConfig, TinyConfig
 if TYPE_CHECKING:
     import equivdm.backbones.base
 
-PRETRAINED = {TinyConfig(): "tiny.safetensors"}
-"""Networks whose weights come along, in the folder `weights`: plain video models, trained on independent noise."""
-
 CODEC_VERSIONS = {"tiny": 1}
 """Number of each codec's arithmetic: raise it when the same pixels would give other latents."""
 
@@ -45,11 +42,13 @@ def build_denoiser(config: BackboneConfig, seed: int | None = None) -> "equivdm.
 
 
 def pretrained_file(config: BackboneConfig) -> Path:
-    """Return the file of the weights that come with a network. Raises ValueError where none do."""
-    if config not in PRETRAINED:
-        known = ", ".join(str(one) for one in PRETRAINED)
-        raise ValueError(f"got a backbone without pretrained weights ({config}), wanted {known}: or start fresh")
-    return Path(__file__).parent / "weights" / PRETRAINED[config]
+    """Return the file of the weights that come with a network: a plain video model, trained on independent noise.
+
+    Raises ValueError where none come: only the default size of `tiny` has some.
+    """
+    if config != TinyConfig():
+        raise ValueError(f"got a backbone without pretrained weights ({config}), wanted {TinyConfig()}: or start fresh")
+    return Path(__file__).parent / "weights" / "tiny.safetensors"
 
 
 def load_pretrained(denoiser: "equivdm.backbones.base.DenoiserModule", config: BackboneConfig) -> None:

@@ -132,7 +132,7 @@ def _compose(rng: np.random.Generator, height: int, width: int) -> list[Layer]:
         zoom=_sway(rng, 0.06, rng.uniform(0.001, 0.008), (60, 110)),
     )
     canvas = paint(
-        rng, Style(pattern, str(palettes[0]), period=16.0, contrast=0.7), (2 * reach[0] + 36, 2 * reach[1] + 36), texels
+        rng, Style(pattern, str(palettes[0]), period=36.0, contrast=0.6), (2 * reach[0] + 36, 2 * reach[1] + 36), texels
     )
     background = Layer(canvas, camera, None, f"{palettes[0]} {pattern} ground")
     count = int(rng.integers(1, 4))
@@ -158,7 +158,7 @@ def _shape(rng: np.random.Generator, palette: str, place: int, reach: tuple[floa
         x, y = np.abs(at[..., 0]) - inner[0], np.abs(at[..., 1]) - inner[1]
         return np.hypot(np.maximum(x, 0), np.maximum(y, 0)) + np.minimum(np.maximum(x, y), 0) - corner
 
-    style = Style(pattern, palette, period=rng.uniform(6.0, 8.0), contrast=1.0)
+    style = Style(pattern, palette, period=rng.uniform(9.0, 12.0), contrast=1.0)
     canvas = paint(rng, style, (2.2 * radius, 2.2 * radius), texels)
     return Layer(_shade(canvas, distance), course, distance, f"{palette} {pattern} {'disc' if disc else 'box'}")
 

@@ -69,8 +69,8 @@ def paint(rng: np.random.Generator, style: Style, extent: tuple[float, float], t
     if style.pattern not in PATTERNS or style.palette not in PALETTES:
         raise ValueError(f"got {style}: choose from the patterns {PATTERNS} and the palettes {tuple(PALETTES)}")
     streams = rng.spawn(3)
-    coarse = fractal(streams[0], extent, texels, longest=32.0, gain=0.45)
-    fine = fractal(streams[1], extent, texels, longest=8.0, gain=0.55)
+    coarse = fractal(streams[0], extent, texels, longest=48.0, gain=0.35)
+    fine = fractal(streams[1], extent, texels, longest=12.0, gain=0.5)
     height, width = coarse.shape
     y, x = np.mgrid[:height, :width].astype(np.float32) / np.float32(texels)
     angle, sway = rng.uniform(0, math.pi), 0.25 * style.period
@@ -102,11 +102,11 @@ def fractal(rng: np.random.Generator, extent: tuple[float, float], texels: float
 
 def _tone(pattern: str, coarse: Plane, fine: Plane, u: Plane, v: Plane) -> Plane:
     """Brightness about 0, mostly within -0.5 to 0.5."""
-    grain = 0.14 * fine + 0.1 * coarse
+    grain = 0.08 * fine + 0.1 * coarse
     if pattern == "clouded":
-        return 0.42 * coarse + 0.16 * fine
+        return 0.42 * coarse + 0.08 * fine
     if pattern == "marbled":
-        return 0.36 * np.sin(2 * np.pi * (u + 0.7 * coarse)) + 0.16 * fine
+        return 0.36 * np.sin(2 * np.pi * (u + 0.5 * coarse)) + 0.08 * fine
     if pattern == "striped":
         return 0.3 * np.tanh(3 * np.sin(2 * np.pi * u)) + grain
     if pattern == "checked":

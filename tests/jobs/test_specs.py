@@ -19,7 +19,7 @@ def test_a_spec_is_found_by_path_and_by_name(tmp_path: Path) -> None:
     path.write_text("job: train\nstore:\n  root: somewhere\nfit:\n  steps: 7\n")
     job = load_spec(str(path))
     assert isinstance(job, TrainJob)
-    assert (job.store.root, job.fit.steps, job.fit.batch) == ("somewhere", 7, 8)
+    assert (job.store.root, job.fit.steps, job.fit.batch) == ("somewhere", 7, 4)
     assert load_spec("tiny_train") == load_spec("tiny_train.yaml")
 
 

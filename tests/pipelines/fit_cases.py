@@ -20,7 +20,7 @@ RAY = RayConfig(cpus=2, object_store_mib=80)
 
 
 def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> list[str]:
-    """Commit clips of coloured noise that pans, and return their keys in order."""
+    """Commit clips that pan, each of one colour with a little grain, and return their keys in order."""
     table = store.table("clips")
     receipts = []
     for number in range(count):
@@ -28,6 +28,7 @@ def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> li
         shift = random.uniform(-2, 2, 2)
         flow = np.broadcast_to(shift, (FRAMES - 1, PIXELS, PIXELS, 2)).astype(np.float32)
         plan = plan_motion(flow, -flow, grid=(CELLS, CELLS), per_cell=2)
+        colour, grain = random.standard_normal((3, 1, 1, 1)), random.standard_normal((3, FRAMES, CELLS, CELLS))
         row = {
             "key": item_key("clip", number, fingerprint),
             "fingerprint": fingerprint,
@@ -39,7 +40,7 @@ def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> li
             "frames": FRAMES,
             "tokens": tokenize(f"clip number {number}"),
             "control": to_tensor(random.integers(0, 256, (FRAMES, PIXELS, PIXELS), np.uint8)),
-            "latents": to_tensor(random.standard_normal((3, FRAMES, CELLS, CELLS)).astype(np.float16)),
+            "latents": to_tensor((colour + 0.1 * grain).astype(np.float16)),
             "plan": plan.to_bytes(),
         }
         receipts.append(table.write([row]))
