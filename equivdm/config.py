@@ -74,8 +74,9 @@ class NoiseConfig(Config):
 class ControlConfig(Config):
     """The dense condition beside the caption."""
 
-    kind: Literal["none", "soft_edge", "canny"] = "soft_edge"
-    """`soft_edge`: smoothed gradient magnitude; `canny`: binary edges; `none`: the model has noise and caption only."""
+    kind: Literal["none", "grey", "soft_edge", "canny"] = "soft_edge"
+    """`grey`: blurred grey copy of the video, to be repainted; `soft_edge`: smoothed gradient magnitude; `canny`:
+    binary edges; `none`: the model has noise and caption only."""
 
 
 class TinyConfig(Config):

@@ -10,19 +10,24 @@ from equivdm.types import ControlMap, Frames
 _SIGMA = 0.8
 """Blur in pixels before the gradient: soft edges forget grain, keep outlines."""
 
+_GREY_SIGMA = 1.0
+"""Blur in pixels of `grey`: the model has texture to add."""
+
 _WHITE = 99.0
 """Percentile of the clip's gradients that becomes 255."""
 
 
 def control_map(frames: Frames, config: ControlConfig) -> ControlMap:
-    """Return the clip's dense condition, 0 to 255, normalised over the whole clip so that it does not flicker.
+    """Return the clip's dense condition, 0 to 255, scaled alike over the whole clip so that it does not flicker.
 
-    `soft_edge` is the gradient magnitude of the blurred grey picture, `canny` the binary edges of Canny (1986) between
-    a quarter of that scale and a half, `none` is all zeros.
+    `grey` is the blurred grey picture as it is; `soft_edge` is the length of its gradient, `canny` the binary edges of
+    Canny (1986), both relative to the clip's strongest gradients; `none` is all zeros.
     """
     if config.kind == "none":
         return np.zeros(frames.shape[:3], np.uint8)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    if config.kind == "grey":
+        return np.stack([cv2.GaussianBlur(picture, (0, 0), _GREY_SIGMA) for picture in grey])
     magnitude = np.stack([_gradient(picture) for picture in grey])
     white = float(np.percentile(magnitude, _WHITE))
     if white < 1.0:  # less than one level a pixel: a flat clip has no edges, only rounding

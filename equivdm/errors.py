@@ -1,11 +1,11 @@
 """The exceptions that a user may meet. ValueError stays for wrong arguments of a function.
 
-    EquivdmError
-    ├── UsageError              a spec, a path or a store that cannot work as given: exit code 2
-    └── ItemError               one work item failed; the run goes on and the item becomes a row
-        ├── NotAVideo           the file is empty, is something else, or has no video stream (final)
-        ├── DamagedVideo        a video whose frames cannot all be decoded (final)
-        └── DecoderStopped      the decoder crashed, hung or passed its memory limit (tried again)
+EquivdmError
+├── UsageError              a spec, a path or a store that cannot work as given: exit code 2
+└── ItemError               one work item failed; the run goes on and the item becomes a row
+    ├── NotAVideo           the file is empty, is something else, or has no video stream (final)
+    ├── DamagedVideo        a video whose frames cannot all be decoded (final)
+    └── DecoderStopped      the decoder crashed, hung or passed its memory limit (tried again)
 """
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from pipelines import distill, evaluate, preprocess, render, train
 from pipelines.batch import Row, RunSummary, count
 from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, RenderJob, TrainJob
+from pipelines.identity import content_id
 from pipelines.models import WEIGHTS
 from pipelines.progress import progress
-from pipelines.store import Store, open_store
+from pipelines.store import Store, open_bytes, open_store
 from pipelines.tables import Table, sha256_of
 
 
@@ -72,8 +73,8 @@ def _damaged_objects(store: Store, objects: Iterable[tuple[str, str]]) -> Iterat
     """Say what is wrong with the files that rows name, given their paths and hashes."""
     for file, sha256 in objects:
         try:
-            with store.filesystem.open(store.path(file), "rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            with open_bytes(store.filesystem, store.path(file)) as stream:
+                digest = content_id(stream)
         except OSError as error:
             yield f"{file}: cannot be read ({error})"
             continue

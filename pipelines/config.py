@@ -69,7 +69,9 @@ class WorkConfig(Config):
     """How the items of a batch job are spread and retried. None of it can change a result."""
 
     cpus_per_task: float = Field(default=1.0, gt=0)
-    """CPUs that one task or actor reserves."""
+    """CPUs that one task reserves."""
+    cpus_per_actor: float = Field(default=1.0, gt=0)
+    """CPUs that one model actor reserves."""
     gpus_per_actor: float = Field(default=0.0, ge=0)
     """GPUs that one model actor reserves; 0 computes on the CPU."""
     actors: int = Field(default=1, ge=1)
@@ -174,8 +176,6 @@ class TrainJob(Job):
     """The clips."""
     backbone: BackboneConfig = TinyConfig()
     """The network."""
-    init: Literal["fresh", "pretrained"] = "fresh"
-    """Start from random weights, or fine-tune the weights that come with the backbone."""
     noise: NoiseConfig = NoiseConfig()
     """`noise.kind=independent` is the baseline."""
     control_dropout: float = Field(default=0.1, ge=0, le=1)

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 
 import ray.data
 
@@ -53,8 +54,7 @@ def run(config: EvaluateJob) -> Evaluation:
                 ray.data.from_items(work)
                 .repartition(target_num_rows_per_block=1)
                 .map(
-                    measure_video,
-                    fn_args=(store, config, metrics),
+                    partial(measure_video, store=store, config=config, table=metrics),
                     num_cpus=config.work.cpus_per_task,
                     ray_remote_args_fn=task_retries,
                 )

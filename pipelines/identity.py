@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 
-def content_id(stream: BinaryIO) -> str:
+def content_id(stream: BufferedIOBase) -> str:
     """Return the sha256 of a stream's bytes, in hex: the identity of a source, wherever it lies."""
     return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -7,9 +7,9 @@ file is neither read nor hashed again. What comes after is keyed by the file's c
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import ray.data
 
@@ -21,7 +21,7 @@ from pipelines.batch import Row
 from pipelines.config import PreprocessJob, SourceConfig
 from pipelines.identity import content_id, fingerprint, item_key
 from pipelines.progress import progress
-from pipelines.store import Store, local_file, open_url
+from pipelines.store import Store, local_file, open_bytes, open_url
 
 VERSION = 1
 """Raised when the same file and layout would give other rows."""
@@ -56,7 +56,8 @@ def list_videos(config: SourceConfig) -> list[VideoFile]:
         raise UsageError(
             f"source.root: got {config.root!r}, which does not exist; wanted a folder or an s3:// prefix with videos"
         )
-    infos: dict[str, dict[str, Any]] = {path: info for path, info in found.items() if info["type"] == "file"}
+    listing = cast(dict[str, dict[str, Any]], found)
+    infos = {path: info for path, info in listing.items() if info["type"] == "file"}
     videos = []
     for source, info in sorted(infos.items()):
         path = source.removeprefix(root).lstrip("/") or PurePosixPath(source).name
@@ -110,7 +111,10 @@ def update_manifest(store: Store, config: PreprocessJob, videos: Sequence[VideoF
     probed = (
         ray.data.from_items(names)
         .repartition(target_num_rows_per_block=1)
-        .map(probe_video, fn_args=(config.source.root, config.clip, config.decode), num_cpus=config.work.cpus_per_task)
+        .map(
+            partial(probe_video, root=config.source.root, clip=config.clip, decode=config.decode),
+            num_cpus=config.work.cpus_per_task,
+        )
     )
     rows: list[Row] = []
     with progress("probe", len(videos)) as advance:
@@ -130,11 +134,11 @@ def probe_video(row: Row, root: str, clip: ClipConfig, decode: DecodeConfig) -> 
     other, and `preprocess` gives it its outcome.
     """
     filesystem, _ = open_url(root)
-    with filesystem.open(row["source"], "rb") as stream:
+    with open_bytes(filesystem, row["source"]) as stream:
         identity = content_id(stream)
     caption = ""
     if row["caption_file"]:
-        caption = filesystem.cat_file(row["caption_file"]).decode(errors="replace").strip()
+        caption = cast(bytes, filesystem.cat_file(row["caption_file"])).decode(errors="replace").strip()
     common = {
         "key": row["key"],
         "video": identity,
@@ -165,10 +169,14 @@ def _windows_of(path: str, clip: ClipConfig, decode: DecodeConfig) -> Iterator[R
         yield {"window": -1, "indices": [], "fps": info.fps, "source_frames": len(info.timestamps)}
 
 
-@cache
 def sandbox(limits: DecodeConfig) -> Sandbox:
     """Return this process's decoder child; it lives as long as the process."""
-    return Sandbox(limits)
+    return _child(limits.timeout_s, limits.memory_mib)
+
+
+@cache
+def _child(timeout_s: float, memory_mib: int) -> Sandbox:
+    return Sandbox(DecodeConfig(timeout_s=timeout_s, memory_mib=memory_mib))
 
 
 def _stamp(info: dict[str, Any]) -> str:

@@ -67,10 +67,10 @@ def compute_clips(config: PreprocessJob, clips: Table, work: list[Row]) -> list[
             estimate_clip_motion, fn_args=(config,), num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries
         )
         .map(
-            EncodeClip,
+            EncodeClip,  # pyright: ignore[reportArgumentType]  Ray takes a class here, its types do not say so
             fn_constructor_args=(config.backbone, clips),
             compute=ray.data.ActorPoolStrategy(size=config.work.actors),
-            num_cpus=config.work.cpus_per_task,
+            num_cpus=config.work.cpus_per_actor,
             num_gpus=config.work.gpus_per_actor,
             ray_remote_args_fn=actor_retries,
         )

@@ -48,10 +48,10 @@ def run(config: RenderJob) -> RunSummary:
                 ray.data.from_items(work)
                 .repartition(target_num_rows_per_block=1)
                 .map(
-                    RenderClip,
+                    RenderClip,  # pyright: ignore[reportArgumentType]  Ray takes a class here, its types do not say so
                     fn_constructor_args=(store, config, videos),
                     compute=ray.data.ActorPoolStrategy(size=config.work.actors),
-                    num_cpus=config.work.cpus_per_task,
+                    num_cpus=config.work.cpus_per_actor,
                     num_gpus=config.work.gpus_per_actor,
                     ray_remote_args_fn=actor_retries,
                 )

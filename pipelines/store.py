@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
+from typing import cast
 from uuid import uuid4
 
 import fsspec
@@ -76,6 +78,11 @@ def local_file(filesystem: fsspec.AbstractFileSystem, path: str) -> Iterator[str
         local = os.path.join(folder, "object" + Path(path).suffix)
         filesystem.get_file(path, local)
         yield local
+
+
+def open_bytes(filesystem: fsspec.AbstractFileSystem, path: str) -> BufferedIOBase:
+    """Open a file for reading as bytes."""
+    return cast(BufferedIOBase, filesystem.open(path, "rb"))
 
 
 def open_url(url: str) -> tuple[fsspec.AbstractFileSystem, str]:

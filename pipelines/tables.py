@@ -15,11 +15,11 @@ import time
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import fsspec
 import pyarrow as pa
-import pyarrow.dataset
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
@@ -164,7 +164,7 @@ class Table:
             return self.schema.empty_table().select(columns)
         table = self._dataset(names).to_table(columns=list(dict.fromkeys([*columns, "key"])))
         if wanted is not None:
-            table = table.filter(pa.compute.is_in(table["key"], pa.array(sorted(wanted), pa.string())))
+            table = table.filter(ds.field("key").isin(sorted(wanted)))
         order = [("key", "ascending")] + [("metric", "ascending")] * ("metric" in table.column_names)
         return table.sort_by(order).select(columns)
 
@@ -179,13 +179,13 @@ class Table:
 
     def read_file(self, name: str) -> bytes:
         """Return a data file's bytes, for an audit."""
-        return self.filesystem.cat_file(f"{self.folder}/{name}")
+        return cast(bytes, self.filesystem.cat_file(f"{self.folder}/{name}"))
 
     # Inside
 
-    def _dataset(self, names: Sequence[str]) -> pa.dataset.Dataset:
+    def _dataset(self, names: Sequence[str]) -> ds.Dataset:
         paths = [f"{self.folder}/{name}" for name in names]
-        return pa.dataset.dataset(paths, schema=self.schema, filesystem=self.filesystem, format="parquet")
+        return ds.dataset(paths, schema=self.schema, filesystem=self.filesystem, format="parquet")
 
     def _open(self) -> DeltaTable | None:
         try:
@@ -260,9 +260,10 @@ def _data_files(delta: DeltaTable) -> Iterator[DataFile]:
     actions = pa.table(delta.get_add_actions(flatten=True))
     for action in actions.to_pylist():
         key, outcome = action.get("min.key"), action.get("min.outcome")
-        single = key is not None and key == action.get("max.key") and outcome is not None
-        state = State(outcome, action.get("min.attempt") or 1) if single else None
-        yield DataFile(action["path"], action["size_bytes"], key if single else None, state)
+        if key is None or outcome is None or key != action.get("max.key"):
+            yield DataFile(action["path"], action["size_bytes"], None, None)
+        else:
+            yield DataFile(action["path"], action["size_bytes"], key, State(outcome, action.get("min.attempt") or 1))
 
 
 def _settle(states: dict[str, State], key: str, state: State) -> None:

@@ -7,8 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, load_pretrained, pretrained_file
-from equivdm.errors import UsageError
+from equivdm.backbones import build_denoiser
 from equivdm.objective import flow_matching_loss
 from equivdm.seeds import derive_seed
 from pipelines.batch import Row
@@ -16,7 +15,7 @@ from pipelines.clips import select_clips
 from pipelines.config import FitConfig, TrainJob
 from pipelines.engines import Engine
 from pipelines.fit import TrainSummary, fit_model
-from pipelines.identity import content_id, fingerprint
+from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.loop import Part
 from pipelines.store import Store, open_store
@@ -48,25 +47,12 @@ def train_key(config: TrainJob, clips: Sequence[str]) -> str:
             "name": config.name,
             "clips": sorted(clips),
             "backbone": config.backbone.model_dump(),
-            "init": init_identity(config),
             "noise": config.noise.model_dump(),
             "control_dropout": config.control_dropout,
             "text_dropout": config.text_dropout,
             "fit": fit_identity(config.fit),
         }
     )
-
-
-def init_identity(config: TrainJob) -> str:
-    """Return what decides the weights before the first step: the seed (in `fit`) alone, or the sha256 of a file."""
-    if config.init == "fresh":
-        return config.init
-    try:
-        weights = pretrained_file(config.backbone)
-    except ValueError as error:
-        raise UsageError(f"init: {error}") from error
-    with weights.open("rb") as stream:
-        return content_id(stream)
 
 
 def fit_identity(fit: FitConfig) -> dict[str, object]:
@@ -102,8 +88,6 @@ def make_recipe(
     """Return the recipe of one worker."""
     fit = config.fit
     denoiser = build_denoiser(config.backbone, seed=derive_seed(fit.seed, "weights"))
-    if config.init == "pretrained":
-        load_pretrained(denoiser, config.backbone)
     samples = SampleConfig(
         seed=fit.seed,
         batch=fit.batch,

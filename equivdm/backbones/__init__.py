@@ -3,10 +3,9 @@
 Importing this package loads no torch, so that a job can be planned without it; the builders do.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equivdm.config import BackboneConfig, TinyConfig
+from equivdm.config import BackboneConfig
 
 if TYPE_CHECKING:
     import equivdm.backbones.base
@@ -39,21 +38,3 @@ def build_denoiser(config: BackboneConfig, seed: int | None = None) -> "equivdm.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return network(config)
-
-
-def pretrained_file(config: BackboneConfig) -> Path:
-    """Return the file of the weights that come with a network: a plain video model, trained on independent noise.
-
-    Raises ValueError where none come: only the default size of `tiny` has some.
-    """
-    if config != TinyConfig():
-        raise ValueError(f"got a backbone without pretrained weights ({config}), wanted {TinyConfig()}: or start fresh")
-    return Path(__file__).parent / "weights" / "tiny.safetensors"
-
-
-def load_pretrained(denoiser: "equivdm.backbones.base.DenoiserModule", config: BackboneConfig) -> None:
-    """Give a network the weights that come with it (stored in half precision). Raises ValueError where none do."""
-    from safetensors.torch import load_file
-
-    stored = load_file(pretrained_file(config))
-    denoiser.load_state_dict({name: tensor.float() for name, tensor in stored.items()})

@@ -30,6 +30,14 @@ def test_a_shifted_video_has_shifted_edges(kind: str) -> None:
     np.testing.assert_array_equal(first[:, :, 4:20], second[:, :, 9:25])
 
 
+def test_grey_keeps_brightness_and_loses_detail() -> None:
+    frames = render_scene(1, frames=3, height=48, width=48).frames
+    grey = control_map(frames, ControlConfig(kind="grey"))
+    luma = frames @ np.array([0.299, 0.587, 0.114])
+    assert grey.mean() == pytest.approx(luma.mean(), abs=1)
+    assert np.abs(np.diff(grey.astype(float))).mean() < 0.95 * np.abs(np.diff(luma)).mean()
+
+
 def test_canny_is_binary_and_none_is_empty() -> None:
     frames = render_scene(1, frames=3, height=48, width=48).frames
     assert set(np.unique(control_map(frames, ControlConfig(kind="canny")))) == {0, 255}

@@ -110,9 +110,6 @@ def test_requests_that_cannot_work_say_so_before_anything_starts(tmp_path: Path)
     write_clips(open_store(StoreConfig(root=str(tmp_path / "uneven"))), fingerprint="e" * 64)
     with pytest.raises(UsageError, match="2 preprocess configs"):
         run(uneven)
-    without = train_job(str(tmp_path / "uneven"), fit_config(), init="pretrained", data=SelectConfig(clips="e"))
-    with pytest.raises(UsageError, match="init: got a backbone without pretrained weights"):
-        run(without)
     none = train_job(str(tmp_path / "uneven"), fit_config(), data=SelectConfig(include=("other/*",), clips="e"))
     with pytest.raises(UsageError, match=r"include=\['other/\*'\]"):
         run(none)
