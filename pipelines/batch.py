@@ -79,6 +79,17 @@ def count(items: Iterable[Row], states: Mapping[str, State]) -> Counter[str]:
     return counts
 
 
+def items_alone(items: Sequence[Row]) -> "ray.data.Dataset":
+    """Return a dataset with a block for each item: a step that dies costs one item, not its neighbours.
+
+    The blocks are made here, by the driver: a task that splits them would wait for a CPU, and where model actors hold all
+    there are, for ever.
+    """
+    import ray.data
+
+    return ray.data.from_items(list(items), override_num_blocks=len(items))
+
+
 def step(function: Callable[..., Row]) -> Callable[..., Row]:
     """Make a step of a pipeline out of `function(row, ...) -> new columns`: what fails becomes a row.
 

@@ -5,8 +5,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 
-import ray.data
-
 from equivdm.errors import UsageError
 from equivdm.metrics import measure
 from equivdm.metrics.bootstrap import Interval, mean_interval
@@ -14,6 +12,7 @@ from pipelines.batch import (
     Row,
     RunSummary,
     commit_stream,
+    items_alone,
     new_run,
     pending,
     record_crashes,
@@ -50,14 +49,10 @@ def run(config: EvaluateJob) -> Evaluation:
     committed = []
     if work:
         with ray_session(config.ray):
-            receipts = (
-                ray.data.from_items(work)
-                .repartition(target_num_rows_per_block=1)
-                .map(
-                    partial(measure_video, store=store, config=config, table=metrics),
-                    num_cpus=config.work.cpus_per_task,
-                    ray_remote_args_fn=task_retries,
-                )
+            receipts = items_alone(work).map(
+                partial(measure_video, store=store, config=config, table=metrics),
+                num_cpus=config.work.cpus_per_task,
+                ray_remote_args_fn=task_retries,
             )
             committed = commit_stream(receipts, metrics, config.store.commit_every_s, "evaluate", len(work))
             committed += record_crashes(work, committed, metrics)

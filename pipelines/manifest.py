@@ -11,13 +11,11 @@ from functools import cache, partial
 from pathlib import PurePosixPath
 from typing import Any, cast
 
-import ray.data
-
 from equivdm.config import ClipConfig, DecodeConfig
 from equivdm.errors import ItemError, UsageError
 from equivdm.video.sandbox import Sandbox
 from equivdm.video.windows import windows
-from pipelines.batch import Row
+from pipelines.batch import Row, items_alone
 from pipelines.config import PreprocessJob, SourceConfig
 from pipelines.identity import content_id, fingerprint, item_key
 from pipelines.progress import progress
@@ -108,13 +106,9 @@ def update_manifest(store: Store, config: PreprocessJob, videos: Sequence[VideoF
         return
     layout, table = layout_of(config.clip), store.table("manifest")
     names = [{**asdict(video), "key": manifest_key(video, layout)} for video in videos]
-    probed = (
-        ray.data.from_items(names)
-        .repartition(target_num_rows_per_block=1)
-        .map(
-            partial(probe_video, root=config.source.root, clip=config.clip, decode=config.decode),
-            num_cpus=config.work.cpus_per_task,
-        )
+    probed = items_alone(names).map(
+        partial(probe_video, root=config.source.root, clip=config.clip, decode=config.decode),
+        num_cpus=config.work.cpus_per_task,
     )
     rows: list[Row] = []
     with progress("probe", len(videos)) as advance:

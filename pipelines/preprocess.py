@@ -20,6 +20,7 @@ from pipelines.batch import (
     RunSummary,
     actor_retries,
     commit_stream,
+    items_alone,
     new_run,
     pending,
     record_crashes,
@@ -60,8 +61,7 @@ def run(config: PreprocessJob) -> RunSummary:
 def compute_clips(config: PreprocessJob, clips: Table, work: list[Row]) -> list[Receipt]:
     """Compute the clips of `work` on Ray Data and commit them as they come."""
     receipts = (
-        ray.data.from_items(work)
-        .repartition(target_num_rows_per_block=1)  # a step that dies costs one item, not its neighbours
+        items_alone(work)
         .map(read_clip, fn_args=(config,), num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries)
         .map(
             estimate_clip_motion, fn_args=(config,), num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries

@@ -15,6 +15,7 @@ from pipelines.batch import (
     RunSummary,
     actor_retries,
     commit_stream,
+    items_alone,
     new_run,
     pending,
     record_crashes,
@@ -44,17 +45,13 @@ def run(config: RenderJob) -> RunSummary:
     committed = []
     if work:
         with ray_session(config.ray):
-            receipts = (
-                ray.data.from_items(work)
-                .repartition(target_num_rows_per_block=1)
-                .map(
-                    RenderClip,  # pyright: ignore[reportArgumentType]  Ray takes a class here, its types do not say so
-                    fn_constructor_args=(store, config, videos),
-                    compute=ray.data.ActorPoolStrategy(size=config.work.actors),
-                    num_cpus=config.work.cpus_per_actor,
-                    num_gpus=config.work.gpus_per_actor,
-                    ray_remote_args_fn=actor_retries,
-                )
+            receipts = items_alone(work).map(
+                RenderClip,  # pyright: ignore[reportArgumentType]  Ray takes a class here, its types do not say so
+                fn_constructor_args=(store, config, videos),
+                compute=ray.data.ActorPoolStrategy(size=config.work.actors),
+                num_cpus=config.work.cpus_per_actor,
+                num_gpus=config.work.gpus_per_actor,
+                ray_remote_args_fn=actor_retries,
             )
             label = f"render {config.name}"
             committed = commit_stream(receipts, videos, config.store.commit_every_s, label, len(work))
