@@ -82,8 +82,8 @@ def count(items: Iterable[Row], states: Mapping[str, State]) -> Counter[str]:
 def items_alone(items: Sequence[Row]) -> "ray.data.Dataset":
     """Return a dataset with a block for each item: a step that dies costs one item, not its neighbours.
 
-    The blocks are made here, by the driver: a task that splits them would wait for a CPU, and where model actors hold all
-    there are, for ever.
+    The blocks are made here, by the driver: a task that splits them would wait for a CPU, and for ever where model
+    actors hold all there are.
     """
     import ray.data
 

@@ -54,7 +54,7 @@ def _template() -> Any:
 def _lead(material: Material) -> str:
     """The page's one sentence."""
     models, clips = counted(len(material.methods), "model"), counted(len(material.clips), "clip")
-    return f"Video rendered anew by {models} from the motion, edges and captions of {clips}."
+    return f"Video rendered anew by {models} from the motion, conditions and captions of {clips}."
 
 
 def _settings(model: ModelRecord) -> str:
