@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 from equivdm.arrays import Frames
@@ -54,13 +54,11 @@ class Sandbox:
                 new child.
             ItemError, ValueError, OSError: where the function raises them.
         """
-        with self._lock:
-            try:
-                ok, result = self._exchange(pickle.dumps((function, arguments)))
-            except BaseException:
-                # A child that was interrupted would answer the next call with this one's result.
-                self._stop()
-                raise
+        with self._lock, ExitStack() as interrupted:
+            # A child that was interrupted would answer the next call with this one's result.
+            interrupted.callback(self._stop)
+            ok, result = self._exchange(pickle.dumps((function, arguments)))
+            interrupted.pop_all()
         if not ok:
             raise result
         return result
