@@ -1,5 +1,6 @@
 """What a person sees of a job's outcome, on stdout."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from pipelines.batch import RunSummary
 from pipelines.config import Job
 
 if TYPE_CHECKING:
+    from equivdm.metrics.bootstrap import Interval
     from pipelines.fit import TrainSummary
 
 SHOWN_FAILURES = 20
@@ -32,6 +34,8 @@ def show_summary(summary: "RunSummary | TrainSummary") -> int:
     """Print what a job did and return the exit code: 0 when nothing is pending, quarantined or damaged."""
     console().print(f"[bold]{summary.job}[/] in {summary.seconds:.1f} s: {in_words(summary)}", soft_wrap=True)
     show_failures(summary)
+    if isinstance(summary, RunSummary) and summary.means:
+        console().print(_means(summary.means))
     return 0 if summary.ok else 1
 
 
@@ -55,6 +59,18 @@ def show_failures(summary: "RunSummary | TrainSummary") -> None:
         out.print(_failures(summary))
     for problem in summary.problems:
         out.print(f"[red]damaged[/] {escape(problem)}", soft_wrap=True)
+
+
+def _means(means: Mapping[str, Mapping[str, "Interval"]]) -> Table:
+    """A row per metric, a column per set of videos: mean and interval."""
+    table = Table(box=SIMPLE, show_edge=False)
+    table.add_column("mean (95% interval)")
+    for name in means:
+        table.add_column(name)
+    for metric in next(iter(means.values())):
+        found = [by_metric[metric] for by_metric in means.values()]
+        table.add_row(metric, *(f"{each.mean:.4g} ({each.low:.4g} to {each.high:.4g})" for each in found))
+    return table
 
 
 def _failures(summary: RunSummary) -> Table:

@@ -19,6 +19,8 @@ from pipelines.tables import SETTLED, Receipt, State, Table
 if TYPE_CHECKING:
     import ray.data
 
+    from equivdm.metrics.bootstrap import Interval
+
 Row = dict[str, Any]
 
 ITEM_FAULTS = (EquivdmError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError, OSError)
@@ -36,8 +38,10 @@ class RunSummary:
     """inputs, done, filtered, quarantined, pending, and new (settled by this run)."""
     failures: Sequence[tuple[str, str, str]] = ()
     """(path, class, message) of this run's failures."""
-    problems: Sequence[str] = field(default=())
+    problems: Sequence[str] = ()
     """What an audit found wrong with committed objects."""
+    means: Mapping[str, Mapping[str, "Interval"]] = field(default_factory=dict)
+    """means[set of videos][metric], of an evaluation: the mean over clips with its confidence interval."""
 
     @property
     def ok(self) -> bool:

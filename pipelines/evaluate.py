@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
 from equivdm.errors import UsageError
@@ -33,15 +33,7 @@ VERSION = 1
 """Raised when the same video would give other values."""
 
 
-@dataclass(frozen=True)
-class Evaluation(RunSummary):
-    """A run's sums, and the mean of every metric of every set of videos with its confidence interval."""
-
-    means: dict[str, dict[str, Interval]] | None = None
-    """means[set of videos][metric]."""
-
-
-def run(config: EvaluateJob) -> Evaluation:
+def run(config: EvaluateJob) -> RunSummary:
     """Measure the sets of videos. The same call again measures only what is missing."""
     started, store = time.monotonic(), open_store(config.store)
     metrics, items = inputs(config, store)
@@ -57,7 +49,7 @@ def run(config: EvaluateJob) -> Evaluation:
             committed = commit_stream(receipts, metrics, config.store.commit_every_s, "evaluate", len(work))
             committed += record_crashes(work, committed, metrics)
     summary = summarise("evaluate", started, items, metrics, committed)
-    return Evaluation(**vars(summary), means=means(config, store))
+    return replace(summary, means=means(config, store))
 
 
 def inputs(config: EvaluateJob, store: Store) -> tuple[Table, list[Row]]:
