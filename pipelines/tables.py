@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
 from equivdm.errors import EquivdmError
@@ -193,13 +193,18 @@ class Table:
         except TableNotFoundError:
             return None
 
+    def _create(self) -> DeltaTable:
+        options = storage_options(self.url)
+        try:
+            return DeltaTable.create(self.url, schema=self.schema, mode="ignore", storage_options=options)
+        except DeltaError:  # another run has created it in this moment; where it has not, opening says what is wrong
+            return DeltaTable(self.url, storage_options=options)
+
     def _snapshot(self) -> tuple[dict[str, State], DeltaTable]:
         delta = self._open()
         if delta is None:
             self.filesystem.makedirs(self.folder, exist_ok=True)
-            delta = DeltaTable.create(
-                self.url, schema=self.schema, mode="ignore", storage_options=storage_options(self.url)
-            )
+            delta = self._create()
         states: dict[str, State] = {}
         mixed = []
         for file in _data_files(delta):

@@ -95,6 +95,25 @@ def test_overlapping_runs_settle_each_key_once(store: Store) -> None:
     assert [row["key"] for row in store.table("clips").rows(["key"])] == names
 
 
+def test_runs_that_begin_in_the_same_moment_share_one_new_table(store: Store) -> None:
+    """Eight first commits to a table that nobody has created yet."""
+    gate, won = threading.Barrier(8), list[Receipt]()
+
+    def run(number: int) -> None:
+        clips = store.table("clips")
+        receipt = done(clips, f"{number}")
+        gate.wait()
+        won.extend(clips.commit([receipt]))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(receipt.key for receipt in won) == [row["key"] for row in store.table("clips").rows(["key"])]
+    assert len(won) == 8
+
+
 @pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a/../../b"])
 def test_no_name_leaves_the_store(store: Store, name: str) -> None:
     with pytest.raises(ValueError, match="relative path"):
