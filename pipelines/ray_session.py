@@ -26,6 +26,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         # The dashboard stays on, on loopback: Ray Train asks its state API all the time, and warns where it is missing.
         with _stderr_aside():
             ray.init(
+                address="local",  # not some other Ray that happens to run on this machine
                 num_cpus=config.cpus,
                 object_store_memory=config.object_store_mib * 2**20,
                 include_dashboard=True,

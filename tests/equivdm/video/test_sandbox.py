@@ -144,7 +144,7 @@ def test_it_works_inside_a_ray_task(video: str) -> None:
         inside.close()
         return found
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
         assert ray.get(count.remote()) == 2
     finally:
