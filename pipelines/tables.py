@@ -132,7 +132,6 @@ class Table:
             stats = json.dumps({"numRecords": len(fresh)})
             if self._swap(delta, [AddAction(name, size, {}, _now_ms(), True, stats)]):
                 return len(fresh)
-            self.filesystem.rm_file(f"{self.folder}/{name}")
         raise EquivdmError(f"table {self.name}: {_COMMIT_TRIES} commits in a row met another writer; run the job again")
 
     # Reading
