@@ -1,6 +1,6 @@
 """What the batch jobs share: pending items, steps whose failures are rows, and the commit of receipts.
 
-There is no framework here. A job builds a Ray Data pipeline of its own; these functions stand at its two ends.
+There is no framework here. A job builds a Ray Data pipeline of its own; `run_items` stands at its two ends.
 """
 
 import functools
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from equivdm.errors import EquivdmError, ItemError
+from pipelines.config import Job, WorkConfig
 from pipelines.progress import progress
+from pipelines.ray_session import ray_session
 from pipelines.tables import SETTLED, Receipt, State, Table
 
 if TYPE_CHECKING:
@@ -26,6 +28,23 @@ Row = dict[str, Any]
 ITEM_FAULTS = (EquivdmError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError, OSError)
 """What may go wrong with one item. Anything else (a wrong name, a wrong type) is a fault of the program: it loses the
 item's block, and the driver counts the item as crashed."""
+
+
+def new_run() -> str:
+    """Return a name for this run of a job: its time and a random part."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of a batch job."""
+
+    job: str
+    label: str
+    """For the progress bar."""
+    name: str = field(default_factory=new_run)
+    """What its rows carry as `run`."""
+    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -54,14 +73,41 @@ def task_retries() -> dict[str, int]:
     return {"max_retries": 1}
 
 
-def actor_retries() -> dict[str, int]:
-    """Return Ray's settings for an actor of a pool, likewise; a pool lives through eight deaths of an actor."""
+def actor_pool(work: WorkConfig) -> dict[str, Any]:
+    """Return the arguments of `map` for a pool of model actors; it lives through eight deaths of an actor."""
+    import ray.data
+
+    return {
+        "compute": ray.data.ActorPoolStrategy(size=work.actors),
+        "num_cpus": work.cpus_per_actor,
+        "num_gpus": work.gpus_per_actor,
+        "ray_remote_args_fn": _actor_retries,
+    }
+
+
+def _actor_retries() -> dict[str, int]:
     return {"max_restarts": 8, "max_task_retries": 2}
 
 
-def new_run() -> str:
-    """Return a name for this run of a job: its time and a random part."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+def run_items(
+    run: Run,
+    config: Job,
+    items: Sequence[Row],
+    table: Table,
+    pipeline: Callable[["ray.data.Dataset"], "ray.data.Dataset"],
+) -> RunSummary:
+    """Bring a table up to date with the items: those that are not settled go through the pipeline, to receipts.
+
+    With nothing to do no Ray is started.
+    """
+    work = pending(items, table.states(), run.name)
+    committed: list[Receipt] = []
+    if work:
+        with ray_session(config.ray):
+            receipts = pipeline(items_alone(work))
+            committed = commit_stream(receipts, table, config.store.commit_every_s, run.label, len(work))
+            committed += record_crashes(work, committed, table)
+    return summarise(run, items, table, committed)
 
 
 def pending(items: Iterable[Row], states: Mapping[str, State], run: str) -> list[Row]:
@@ -171,12 +217,12 @@ def record_crashes(work: Sequence[Row], committed: Iterable[Receipt], table: Tab
     return table.commit([table.write([table_row(row, table)], path=row["path"]) for row in rows])
 
 
-def summarise(job: str, started: float, items: Iterable[Row], table: Table, committed: Sequence[Receipt]) -> RunSummary:
+def summarise(run: Run, items: Iterable[Row], table: Table, committed: Sequence[Receipt]) -> RunSummary:
     """Add up a finished run."""
     failed = [r for r in committed if r.outcome in ("failed", "quarantined")]
     return RunSummary(
-        job=job,
-        seconds=time.monotonic() - started,
+        job=run.job,
+        seconds=time.monotonic() - run.started,
         counts={**count(items, table.states()), "new": len(committed) - len(failed)},
         failures=[(r.path, r.error or "", r.message or "") for r in failed],
     )

@@ -14,7 +14,10 @@ from pipelines.manifest import matches
 from pipelines.schemas import from_tensor
 from pipelines.store import Store
 
-_NAMES = ("key", "path", "window", "fingerprint", "outcome", "video", "source", "indices", "fps", "caption")
+_NAMES = (
+    *("key", "path", "window", "fingerprint", "outcome", "video", "source", "indices", "fps", "caption"),
+    *("height", "width"),
+)
 
 
 def select_clips(store: Store, config: SelectConfig) -> list[Row]:

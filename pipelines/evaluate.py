@@ -1,31 +1,19 @@
 """Videos to metrics: each generated video against the motion of its driving clip, one row per video and metric."""
 
-import time
 from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 
+import ray.data
+
 from equivdm.errors import UsageError
 from equivdm.metrics import measure
 from equivdm.metrics.bootstrap import Interval, mean_interval
-from pipelines.batch import (
-    Row,
-    RunSummary,
-    commit_stream,
-    items_alone,
-    new_run,
-    pending,
-    record_crashes,
-    settle,
-    step,
-    summarise,
-    task_retries,
-)
+from pipelines.batch import Row, Run, RunSummary, run_items, settle, step, task_retries
 from pipelines.clips import MOTION_COLUMNS, motion_of, read_clips
 from pipelines.config import EvaluateJob
 from pipelines.identity import fingerprint, item_key
 from pipelines.manifest import sandbox
-from pipelines.ray_session import ray_session
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 
@@ -35,21 +23,14 @@ VERSION = 1
 
 def run(config: EvaluateJob) -> RunSummary:
     """Measure the sets of videos. The same call again measures only what is missing."""
-    started, store = time.monotonic(), open_store(config.store)
+    this, store = Run("evaluate", "evaluate"), open_store(config.store)
     metrics, items = inputs(config, store)
-    work = pending(items, metrics.states(), new_run())
-    committed = []
-    if work:
-        with ray_session(config.ray):
-            receipts = items_alone(work).map(
-                partial(measure_video, store=store, config=config, table=metrics),
-                num_cpus=config.work.cpus_per_task,
-                ray_remote_args_fn=task_retries,
-            )
-            committed = commit_stream(receipts, metrics, config.store.commit_every_s, "evaluate", len(work))
-            committed += record_crashes(work, committed, metrics)
-    summary = summarise("evaluate", started, items, metrics, committed)
-    return replace(summary, means=means(config, store))
+
+    def pipeline(items: ray.data.Dataset) -> ray.data.Dataset:
+        measured = partial(measure_video, store=store, config=config, table=metrics)
+        return items.map(measured, num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries)
+
+    return replace(run_items(this, config, items, metrics, pipeline), means=means(config, store))
 
 
 def inputs(config: EvaluateJob, store: Store) -> tuple[Table, list[Row]]:

@@ -1,7 +1,9 @@
 """Videos to clips: decode, motion, motion plan, latents, one row per window in the `clips` table."""
 
-import time
-from typing import Any
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import ray.data
@@ -15,27 +17,14 @@ from equivdm.noise import MotionPlan, plan_motion
 from equivdm.seeds import derive_seed
 from equivdm.text import tokenize
 from equivdm.video.tensors import to_model_range
-from pipelines.batch import (
-    Row,
-    RunSummary,
-    actor_retries,
-    commit_stream,
-    items_alone,
-    new_run,
-    pending,
-    record_crashes,
-    settle,
-    step,
-    summarise,
-    task_retries,
-)
+from pipelines.batch import Row, Run, RunSummary, actor_pool, run_items, settle, step, task_retries
 from pipelines.config import PreprocessJob
 from pipelines.identity import fingerprint, item_key
-from pipelines.manifest import known_windows, list_videos, sandbox, unknown_videos, update_manifest
+from pipelines.manifest import VideoFile, known_windows, list_videos, sandbox, unknown_videos, update_manifest
 from pipelines.ray_session import ray_session
 from pipelines.schemas import to_tensor
 from pipelines.store import Store, local_file, open_store, open_url
-from pipelines.tables import Receipt, Table
+from pipelines.tables import Table
 
 VERSION = 1
 """Raised when the same video and config would give other clips."""
@@ -43,45 +32,30 @@ VERSION = 1
 
 def run(config: PreprocessJob) -> RunSummary:
     """Bring the `clips` table up to date with the source. The same call again does only what is missing."""
-    started, name = time.monotonic(), new_run()
+    this = Run("preprocess", "preprocess")
     check_size(config)
     store, videos = open_store(config.store), list_videos(config.source)
-    clips = store.table("clips")
     fresh = unknown_videos(store, config, videos)
-    items = clip_items(config, known_windows(store, config, videos))
-    committed: list[Receipt] = []
-    if fresh or pending(items, clips.states(), name):  # nothing to do needs no Ray
-        with ray_session(config.ray):
-            update_manifest(store, config, fresh, name)
-            items = clip_items(config, known_windows(store, config, videos))
-            committed = compute_clips(config, clips, pending(items, clips.states(), name))
-    return summarise("preprocess", started, items, clips, committed)
+    with ray_session(config.ray) if fresh else nullcontext():
+        update_manifest(store, config, fresh, this.name)
+        clips, items = inputs(config, store, videos)
+        return run_items(this, config, items, clips, partial(clip_pipeline, config=config, clips=clips))
 
 
-def compute_clips(config: PreprocessJob, clips: Table, work: list[Row]) -> list[Receipt]:
-    """Compute the clips of `work` on Ray Data and commit them as they come."""
-    receipts = (
-        items_alone(work)
-        .map(read_clip, fn_args=(config,), num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries)
-        .map(
-            estimate_clip_motion, fn_args=(config,), num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries
-        )
-        .map(
-            EncodeClip,  # pyright: ignore[reportArgumentType]  Ray takes a class here, its types do not say so
-            fn_constructor_args=(config.backbone, clips),
-            compute=ray.data.ActorPoolStrategy(size=config.work.actors),
-            num_cpus=config.work.cpus_per_actor,
-            num_gpus=config.work.gpus_per_actor,
-            ray_remote_args_fn=actor_retries,
-        )
+def clip_pipeline(items: ray.data.Dataset, config: PreprocessJob, clips: Table) -> ray.data.Dataset:
+    """Windows to receipts: decode, motion, then latents and the row of the table."""
+    work = config.work
+    return (
+        items.map(read_clip, fn_args=(config,), num_cpus=work.cpus_per_task, ray_remote_args_fn=task_retries)
+        .map(estimate_clip_motion, fn_args=(config,), num_cpus=work.cpus_per_task, ray_remote_args_fn=task_retries)
+        .map(cast(Any, EncodeClip), fn_constructor_args=(config.backbone, clips), **actor_pool(work))
     )
-    committed = commit_stream(receipts, clips, config.store.commit_every_s, "preprocess", len(work))
-    return committed + record_crashes(work, committed, clips)
 
 
-def inputs(config: PreprocessJob, store: Store) -> tuple[Table, list[Row]]:
-    """Return the table and the items of a job as the manifest knows them, for an audit."""
-    return store.table("clips"), clip_items(config, known_windows(store, config, list_videos(config.source)))
+def inputs(config: PreprocessJob, store: Store, videos: Sequence[VideoFile] | None = None) -> tuple[Table, list[Row]]:
+    """Return the table and the items of a job as the manifest knows them; `videos` spares listing the source again."""
+    windows = known_windows(store, config, list_videos(config.source) if videos is None else videos)
+    return store.table("clips"), clip_items(config, windows)
 
 
 def check_size(config: PreprocessJob) -> None:

@@ -1,8 +1,7 @@
 """Clips and a model to videos: noise from the clip's motion plan, the ODE, `decode`, mp4, one row per video."""
 
 import tempfile
-import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import ray.data
@@ -10,25 +9,12 @@ import ray.data
 from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.seeds import derive_seed
 from equivdm.video.write import write_video
-from pipelines.batch import (
-    Row,
-    RunSummary,
-    actor_retries,
-    commit_stream,
-    items_alone,
-    new_run,
-    pending,
-    record_crashes,
-    settle,
-    step,
-    summarise,
-)
+from pipelines.batch import Row, Run, RunSummary, actor_pool, run_items, settle, step
 from pipelines.clips import read_clips, select_clips
 from pipelines.config import RenderJob
 from pipelines.draw import draw_noise
 from pipelines.identity import fingerprint, item_key
 from pipelines.models import ModelRecord, load_denoiser, newest_model
-from pipelines.ray_session import ray_session
 from pipelines.schemas import from_tensor
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
@@ -39,24 +25,13 @@ VERSION = 1
 
 def run(config: RenderJob) -> RunSummary:
     """Render the selected clips. The same call again renders only what is missing."""
-    started, store = time.monotonic(), open_store(config.store)
+    this, store = Run("render", f"render {config.name}"), open_store(config.store)
     videos, items = inputs(config, store)
-    work = pending(items, videos.states(), new_run())
-    committed = []
-    if work:
-        with ray_session(config.ray):
-            receipts = items_alone(work).map(
-                RenderClip,  # pyright: ignore[reportArgumentType]  Ray takes a class here, its types do not say so
-                fn_constructor_args=(store, config, videos),
-                compute=ray.data.ActorPoolStrategy(size=config.work.actors),
-                num_cpus=config.work.cpus_per_actor,
-                num_gpus=config.work.gpus_per_actor,
-                ray_remote_args_fn=actor_retries,
-            )
-            label = f"render {config.name}"
-            committed = commit_stream(receipts, videos, config.store.commit_every_s, label, len(work))
-            committed += record_crashes(work, committed, videos)
-    return summarise("render", started, items, videos, committed)
+
+    def pipeline(items: ray.data.Dataset) -> ray.data.Dataset:
+        return items.map(cast(Any, RenderClip), fn_constructor_args=(store, config, videos), **actor_pool(config.work))
+
+    return run_items(this, config, items, videos, pipeline)
 
 
 def inputs(config: RenderJob, store: Store) -> tuple[Table, list[Row]]:

@@ -7,7 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import build_denoiser, check_size
+from equivdm.errors import UsageError
 from equivdm.objective import flow_matching_loss
 from equivdm.seeds import derive_seed
 from pipelines.batch import Row
@@ -28,7 +29,13 @@ VERSION = 1
 def run(config: TrainJob) -> TrainSummary:
     """Train on the selected clips. The same call again continues a stopped run; a finished one is left as it is."""
     store = open_store(config.store)
-    clips = [row["key"] for row in select_clips(store, config.data)]
+    chosen = select_clips(store, config.data)
+    for height, width in {(row["height"], row["width"]) for row in chosen}:
+        try:
+            check_size(config.backbone, height, width)
+        except ValueError as error:
+            raise UsageError(f"backbone: {error}") from error
+    clips = [row["key"] for row in chosen]
     return fit_model(config, store, train_key(config, clips), partial(make_recipe, config, store, clips))
 
 

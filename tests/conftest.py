@@ -1,9 +1,16 @@
 """Fixtures that every test may use."""
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
+
+from pipelines.config import RayConfig
+from pipelines.ray_session import ray_session
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +20,30 @@ def assets() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real clips at {folder}: set EQUIVDM_ASSETS to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server on loopback; the usual AWS_* variables point to it for the whole session."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_REGION", "us-east-1")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="videos")
+        yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def local_ray(s3_endpoint: str) -> Iterator[None]:
+    """One embedded Ray for all tests, whose workers know the S3 server; the jobs' own sessions join it."""
+    del s3_endpoint
+    with ray_session(RayConfig(cpus=2, object_store_mib=128)):
+        yield

@@ -38,3 +38,11 @@ def build_denoiser(config: BackboneConfig, seed: int | None = None) -> "equivdm.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return network(config)
+
+
+def check_size(config: BackboneConfig, height: int, width: int) -> None:
+    """Raise ValueError where the network cannot take videos of `height` x `width` pixels."""
+    from equivdm.backbones.tiny import check_grid
+
+    rows, columns = build_codec(config).geometry.grid(height, width)
+    {"tiny": check_grid}[config.kind](rows, columns, config.patch)

@@ -71,6 +71,15 @@ class TinyCodec:
         return video.clamp(-1, 1)
 
 
+def check_grid(rows: int, columns: int, patch: int) -> None:
+    """Raise ValueError where a latent grid is no multiple of the patch."""
+    if rows % patch or columns % patch:
+        raise ValueError(
+            f"got a latent grid of {rows}x{columns}, wanted multiples of the patch ({patch}): "
+            f"make height and width multiples of {patch * GEOMETRY.space_stride} pixels"
+        )
+
+
 class TinyDenoiser(DenoiserModule):
     """A shallow convolutional U around a transformer; caption and time scale and shift all of it (adaLN-zero, FiLM).
 
@@ -146,11 +155,7 @@ class TinyDenoiser(DenoiserModule):
 
     def _check(self, latents: Latents, control: Control) -> None:
         rows, columns = latents.shape[-2:]
-        if rows % self.patch or columns % self.patch:
-            raise ValueError(
-                f"got a latent grid of {rows}x{columns}, wanted multiples of the patch ({self.patch}): "
-                f"make height and width multiples of {self.patch * GEOMETRY.space_stride} pixels"
-            )
+        check_grid(rows, columns, self.patch)
         stride, frames = GEOMETRY.space_stride, latents.shape[2]
         if control.shape[1:] != (frames, rows * stride, columns * stride):
             raise ValueError(

@@ -77,6 +77,7 @@ TINY = {"steps": 2, "batch": 2, "checkpoint_every": 2, "report_every": 1}
 
 @pytest.mark.ray
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("local_ray")
 def test_the_demo_runs_all_five_jobs_and_then_has_nothing_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

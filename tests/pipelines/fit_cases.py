@@ -38,6 +38,8 @@ def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> li
             "attempt": 1,
             "created": datetime.now(UTC),
             "frames": FRAMES,
+            "height": PIXELS,
+            "width": PIXELS,
             "tokens": tokenize(f"clip number {number}"),
             "control": to_tensor(random.integers(0, 256, (FRAMES, PIXELS, PIXELS), np.uint8)),
             "latents": to_tensor((colour + 0.1 * grain).astype(np.float16)),

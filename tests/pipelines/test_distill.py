@@ -60,6 +60,7 @@ def test_an_unknown_teacher_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_a_student_on_two_workers(tmp_path: Path) -> None:
     store, _, teacher = with_teacher(tmp_path)
     job = distill_job(str(tmp_path), fit_config(2, steps=4))

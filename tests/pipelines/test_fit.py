@@ -1,6 +1,5 @@
 """The loop on Ray Train and DeepSpeed: equal to plain torch, bitwise equal after a crash, loud when it diverges."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,19 +12,11 @@ from pipelines.engines import PlainEngine, make_plain
 from pipelines.fit import train
 from pipelines.loop import Diverged, FitTask, Outcome, Session, is_due, resume, run, set_up
 from pipelines.models import WEIGHTS, model_folder
-from pipelines.ray_session import ray_session
 from pipelines.store import Store, open_store
 from tests.pipelines.fit_cases import RAY
 from tests.pipelines.toy import Faults, make_toy
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def two_cpus(s3_endpoint: str) -> Iterator[None]:
-    """An embedded Ray whose workers know the S3 server."""
-    with ray_session(RAY):
-        yield
 
 
 def settings(workers: int, zero_stage: int = 1, max_failures: int = 0) -> FitConfig:
@@ -110,7 +101,7 @@ def test_a_run_continues_with_its_own_workers_only(tmp_path: Path, world: int, s
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)  # three starts of workers
-@pytest.mark.usefixtures("two_cpus")
+@pytest.mark.usefixtures("local_ray")
 def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path) -> None:
     # The broken run keeps its checkpoints on S3, the other in a folder: that changes nothing either.
     here, s3 = (open_store(StoreConfig(root=root)) for root in (str(tmp_path), "s3://videos/fit"))
@@ -126,7 +117,7 @@ def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("two_cpus")
+@pytest.mark.usefixtures("local_ray")
 def test_divergence_is_not_tried_again(tmp_path: Path) -> None:
     store = open_store(StoreConfig(root=str(tmp_path)))
     diverged = fit(store, "nan", settings(1, zero_stage=0, max_failures=2), Faults(diverge_at=18))
@@ -135,7 +126,7 @@ def test_divergence_is_not_tried_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("two_cpus")
+@pytest.mark.usefixtures("local_ray")
 def test_workers_that_an_embedded_ray_has_no_room_for_are_refused(tmp_path: Path) -> None:
     store = open_store(StoreConfig(root=str(tmp_path)))
     with pytest.raises(UsageError, match="got 4 workers of 1 CPUs, but Ray has 2"):

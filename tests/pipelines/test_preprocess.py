@@ -178,7 +178,8 @@ RUN += "p.run(J.model_validate_json(sys.argv[1]))"
 
 
 def start(job: PreprocessJob) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", RUN, job.model_dump_json()], stderr=subprocess.DEVNULL)
+    """Run the job in a driver of its own; pytest shows what it prints where the test fails."""
+    return subprocess.Popen([sys.executable, "-c", RUN, job.model_dump_json()])
 
 
 def test_a_killed_driver_loses_nothing_that_was_committed(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_two_overlapping_runs_make_each_clip_once(tmp_path: Path) -> None:
     job = preprocess_job(tmp_path / "source", tmp_path / "store")
     rival = start(job)
     preprocess.run(job)
-    assert rival.wait(timeout=120) == 0
+    assert rival.wait(timeout=240) == 0
     rows = open_store(job.store).table("clips").rows(["key", "outcome"])
     assert Counter(row["outcome"] for row in rows) == {"done": 12}
     assert len({row["key"] for row in rows}) == 12

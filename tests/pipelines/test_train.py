@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equivdm.config import NoiseConfig
+from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import UsageError
 from pipelines.config import FitConfig, OptimizerConfig, SelectConfig, StoreConfig, TrainJob
 from pipelines.engines import make_plain
@@ -18,7 +18,6 @@ from pipelines.fit import run_folder
 from pipelines.loop import run as run_steps
 from pipelines.loop import set_up
 from pipelines.models import find_model, load_denoiser
-from pipelines.ray_session import ray_session
 from pipelines.store import open_store
 from pipelines.train import make_recipe, run, train_key
 from tests.pipelines.fit_cases import fit_config, train_job, write_clips
@@ -50,16 +49,15 @@ def kill_midway(job: TrainJob, key: str) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(900)  # three trainings and two starts of Ray: a minute on two free cores
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_job_continues_bitwise_and_is_then_done(tmp_path: Path, workers: int) -> None:
-    fit = fit_config(workers, steps=40, report_every=20, checkpoint_every=7)
+@pytest.mark.timeout(900)  # three trainings and a start of Ray
+@pytest.mark.usefixtures("local_ray")
+def test_a_killed_job_continues_bitwise_and_is_then_done(tmp_path: Path) -> None:
+    fit = fit_config(2, steps=40, report_every=20, checkpoint_every=7)
     job, key = prepared(tmp_path / "killed", fit)
     kill_midway(job, key)
     assert find_model(open_store(job.store), key) is None
     other, same_key = prepared(tmp_path / "whole", fit)
-    with ray_session(job.ray):
-        summary, whole = run(job), run(other)
+    summary, whole = run(job), run(other)
     assert summary.fresh
     assert summary.model.steps == 40
     assert not Path(run_folder(open_store(job.store), key)).exists()
@@ -110,6 +108,10 @@ def test_requests_that_cannot_work_say_so_before_anything_starts(tmp_path: Path)
     write_clips(open_store(StoreConfig(root=str(tmp_path / "uneven"))), fingerprint="e" * 64)
     with pytest.raises(UsageError, match="2 preprocess configs"):
         run(uneven)
+    wide = train_job(str(tmp_path / "wide"), fit_config(), backbone=TinyConfig(patch=6))
+    write_clips(open_store(wide.store))
+    with pytest.raises(UsageError, match="got a latent grid of 8x8, wanted multiples of the patch"):
+        run(wide)
     none = train_job(str(tmp_path / "uneven"), fit_config(), data=SelectConfig(include=("other/*",), clips="e"))
     with pytest.raises(UsageError, match=r"include=\['other/\*'\]"):
         run(none)

@@ -134,6 +134,7 @@ def test_no_child_outlives_a_killed_owner_nor_runs_its_script(tmp_path: Path, st
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_it_works_inside_a_ray_task(video: str) -> None:
     import ray
 
@@ -144,11 +145,7 @@ def test_it_works_inside_a_ray_task(video: str) -> None:
         inside.close()
         return found
 
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    try:
-        assert ray.get(count.remote()) == 2
-    finally:
-        ray.shutdown()
+    assert ray.get(count.remote()) == 2
 
 
 def _wait_for_end(process: int) -> None:
