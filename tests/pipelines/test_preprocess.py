@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import boto3
 import numpy as np
@@ -214,3 +215,22 @@ def test_two_overlapping_runs_make_each_clip_once(tmp_path: Path) -> None:
     rows = open_store(job.store).table("clips").rows(["key", "outcome"])
     assert Counter(row["outcome"] for row in rows) == {"done": 12}
     assert len({row["key"] for row in rows}) == 12
+
+
+def test_a_run_that_another_one_overtakes_has_nothing_left_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other run settles every clip after this one has listed the source, and before it computes any."""
+    write_scene(tmp_path / "source" / "a.mp4", seed=1)
+    job = preprocess_job(tmp_path / "source", tmp_path / "store")
+    update = preprocess.update_manifest
+    others = []
+
+    def overtaken(*args: Any) -> None:
+        monkeypatch.setattr(preprocess, "update_manifest", update)
+        others.append(preprocess.run(job))
+        update(*args)
+
+    monkeypatch.setattr(preprocess, "update_manifest", overtaken)
+    summary = preprocess.run(job)
+    assert (others[0].counts["new"], summary.counts["new"], summary.counts["done"]) == (2, 0, 2)
