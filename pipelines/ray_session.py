@@ -19,6 +19,9 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         yield
         return
     _quieten()
+    # Ray ends a worker that idles for a second where there are more workers than CPUs, its own actors counted: on a
+    # small machine each gap in the pipeline would cost seconds of imports.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "120000")
     address = config.address or os.environ.get("RAY_ADDRESS")
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
