@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
+from equivdm.arrays import ControlMap, Frames
 from equivdm.config import ControlConfig
-from equivdm.types import ControlMap, Frames
 
 _SIGMA = 0.8
 """Blur in pixels before the gradient: soft edges forget grain, keep outlines."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import ray.data
 
-from equivdm.backbones import build_codec, codec_identity
+from equivdm.backbones import build_codec, codec_identity, geometry_of
 from equivdm.config import BackboneConfig
 from equivdm.control import control_map
 from equivdm.errors import DamagedVideo, UsageError
@@ -16,7 +16,6 @@ from equivdm.flow import estimate_motion
 from equivdm.noise import MotionPlan, plan_motion
 from equivdm.seeds import derive_seed
 from equivdm.text import tokenize
-from equivdm.video.tensors import to_model_range
 from pipelines.batch import Row, Run, RunSummary, actor_pool, run_items, settle, step, task_retries
 from pipelines.config import PreprocessJob
 from pipelines.identity import fingerprint, item_key
@@ -60,7 +59,7 @@ def inputs(config: PreprocessJob, store: Store, videos: Sequence[VideoFile] | No
 
 def check_size(config: PreprocessJob) -> None:
     """Raise UsageError for a clip that the backbone cannot encode: before the first video, not after the last."""
-    geometry = build_codec(config.backbone).geometry
+    geometry = geometry_of(config.backbone)
     try:
         geometry.grid(config.clip.height, config.clip.width)
         geometry.frame_indices(config.clip.frames)
@@ -126,7 +125,7 @@ def estimate_clip_motion(row: Row, config: PreprocessJob) -> Row:
     """Flow both ways, occlusion, motion plan and dense condition of the decoded frames."""
     frames = _pixels(row)
     motion = estimate_motion(frames, config.flow)
-    geometry = build_codec(config.backbone).geometry
+    geometry = geometry_of(config.backbone)
     height, width = frames.shape[1:3]
     plan = plan_motion(
         motion.forward,
@@ -168,6 +167,8 @@ class EncodeClip:
 
     def _encode(self, row: Row) -> Row:
         import torch
+
+        from equivdm.video.tensors import to_model_range
 
         with torch.inference_mode():
             video = to_model_range(_pixels(row)).to(self.device)

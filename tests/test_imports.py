@@ -51,3 +51,11 @@ def test_planning_a_job_loads_neither_torch_nor_ray(module: str) -> None:
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["pipelines.preprocess", "pipelines.evaluate"])
+def test_workers_that_need_no_network_load_no_torch(module: str) -> None:
+    """It costs each of them three seconds and a quarter of a gigabyte."""
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.strip() == "False"

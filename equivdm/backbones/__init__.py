@@ -5,6 +5,7 @@ Importing this package loads no torch, so that a job can be planned without it; 
 
 from typing import TYPE_CHECKING
 
+from equivdm.backbones.geometry import TINY, Geometry
 from equivdm.config import BackboneConfig
 
 if TYPE_CHECKING:
@@ -17,6 +18,17 @@ CODEC_VERSIONS = {"tiny": 1}
 def codec_identity(config: BackboneConfig) -> dict[str, str | int]:
     """Return what decides a clip's latents, for its fingerprint: the size of the network is no part of it."""
     return {"kind": config.kind, "version": CODEC_VERSIONS[config.kind]}
+
+
+def geometry_of(config: BackboneConfig) -> Geometry:
+    """Return how the latent grid lies over the video."""
+    return {"tiny": TINY}[config.kind]
+
+
+def check_size(config: BackboneConfig, height: int, width: int) -> None:
+    """Raise ValueError where the network cannot take videos of `height` x `width` pixels."""
+    geometry = geometry_of(config)
+    geometry.check_patch(*geometry.grid(height, width), config.patch)
 
 
 def build_codec(config: BackboneConfig) -> "equivdm.backbones.base.Codec":
@@ -38,11 +50,3 @@ def build_denoiser(config: BackboneConfig, seed: int | None = None) -> "equivdm.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return network(config)
-
-
-def check_size(config: BackboneConfig, height: int, width: int) -> None:
-    """Raise ValueError where the network cannot take videos of `height` x `width` pixels."""
-    from equivdm.backbones.tiny import check_grid
-
-    rows, columns = build_codec(config).geometry.grid(height, width)
-    {"tiny": check_grid}[config.kind](rows, columns, config.patch)

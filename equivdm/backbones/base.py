@@ -8,6 +8,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
+from equivdm.backbones.geometry import Geometry
 from equivdm.types import Latents, Times, Tokens
 
 Video = Float[Tensor, "batch 3 frames rows columns"]
@@ -15,41 +16,6 @@ Video = Float[Tensor, "batch 3 frames rows columns"]
 
 Control = Float[Tensor, "batch frames rows columns"] | UInt8[Tensor, "batch frames rows columns"]
 """A dense condition at pixel size: 0 to 1 as floats, 0 to 255 as bytes; all zeros says that there is none."""
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How the latent grid lies over the pixels."""
-
-    channels: int
-    """Latent channels."""
-    space_stride: int
-    """Pixels along each side of a latent cell."""
-    time_stride: int
-    """Video frames to a latent frame."""
-    causal: bool
-    """Whether the first latent frame holds one video frame only, so that frames = stride * n + 1."""
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the latent (height, width) of a video of `height` x `width` pixels.
-
-        Raises ValueError where the stride does not divide the size.
-        """
-        stride = self.space_stride
-        if height < 1 or width < 1 or height % stride or width % stride:
-            raise ValueError(f"got a video of {height}x{width} pixels, wanted multiples of {stride}: change the size")
-        return height // stride, width // stride
-
-    def frame_indices(self, frames: int) -> tuple[int, ...]:
-        """Return the video frame whose place and noise each latent frame takes.
-
-        Raises ValueError where that many frames cannot be encoded.
-        """
-        rest = 1 if self.causal else 0
-        if frames < 1 or frames % self.time_stride != rest % self.time_stride:
-            wanted = f"{self.time_stride} * n + 1" if self.causal else f"a multiple of {self.time_stride}"
-            raise ValueError(f"got {frames} frames, wanted {wanted}: change the length of the clips")
-        return tuple(range(0, frames, self.time_stride))
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from equivdm.backbones.base import (
     Conditions,
     Control,
     DenoiserModule,
-    Geometry,
     Video,
     control_as_float,
     per_sample,
 )
+from equivdm.backbones.geometry import TINY as GEOMETRY
 from equivdm.config import TinyConfig
 from equivdm.text import VOCABULARY
 from equivdm.types import Latents, Times, Tokens
@@ -30,7 +30,6 @@ from equivdm.types import Latents, Times, Tokens
 LATENT_SCALE = 2.0
 """Latents per pixel value: natural video in [-1, 1] has a standard deviation of about 0.5."""
 
-GEOMETRY = Geometry(channels=3, space_stride=2, time_stride=1, causal=False)
 """One latent cell is a square of 2 x 2 pixels of one frame."""
 
 FINE, COARSE = 16, 32
@@ -69,15 +68,6 @@ class TinyCodec:
         for _ in range(2):
             video = video + _bicubic(wanted - _means(video))
         return video.clamp(-1, 1)
-
-
-def check_grid(rows: int, columns: int, patch: int) -> None:
-    """Raise ValueError where a latent grid is no multiple of the patch."""
-    if rows % patch or columns % patch:
-        raise ValueError(
-            f"got a latent grid of {rows}x{columns}, wanted multiples of the patch ({patch}): "
-            f"make height and width multiples of {patch * GEOMETRY.space_stride} pixels"
-        )
 
 
 class TinyDenoiser(DenoiserModule):
@@ -155,7 +145,7 @@ class TinyDenoiser(DenoiserModule):
 
     def _check(self, latents: Latents, control: Control) -> None:
         rows, columns = latents.shape[-2:]
-        check_grid(rows, columns, self.patch)
+        GEOMETRY.check_patch(rows, columns, self.patch)
         stride, frames = GEOMETRY.space_stride, latents.shape[2]
         if control.shape[1:] != (frames, rows * stride, columns * stride):
             raise ValueError(

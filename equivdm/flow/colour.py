@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from equivdm.types import Flow, Frames
+from equivdm.arrays import Flow, Frames
 
 
 def flow_to_rgb(flow: Flow, largest: float | None = None) -> Frames:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from equivdm.arrays import Flow, Frames, Mask
 from equivdm.config import FlowConfig
 from equivdm.flow.warp import occlusion
-from equivdm.types import Flow, Frames, Mask
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from equivdm.types import Flow, Mask
+from equivdm.arrays import Flow, Mask
 
 Field = Float[np.ndarray, "height width 2"]
 """The flow of one step."""

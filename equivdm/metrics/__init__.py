@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+from equivdm.arrays import Frames
 from equivdm.config import FlowConfig
 from equivdm.flow import Motion
 from equivdm.metrics.alignment import endpoint_error
 from equivdm.metrics.coherence import cross_frame_psnr, first_frame_psnr
 from equivdm.metrics.statistics import contrast, flicker, sharpness
-from equivdm.types import Frames
 
 
 class Metric(NamedTuple):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from equivdm.arrays import Frames
 from equivdm.config import FlowConfig
 from equivdm.flow import Motion, estimate_motion
-from equivdm.types import Frames
 
 
 def endpoint_error(frames: Frames, motion: Motion, flow: FlowConfig) -> float:

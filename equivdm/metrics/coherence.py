@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from equivdm.arrays import Frames
 from equivdm.config import FlowConfig
 from equivdm.flow import Motion, in_frame, warp_back
-from equivdm.types import Frames
 
 CEILING = 100.0
 """PSNR in dB of pictures that are equal."""

@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float32
 
+from equivdm.arrays import Frames
 from equivdm.config import FlowConfig
 from equivdm.flow import Motion
-from equivdm.types import Frames
 
 Luma = Float32[np.ndarray, "time height width"]
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from equivdm.arrays import Flow
 from equivdm.noise.compiled import constant
-from equivdm.types import Flow
 
 SIDE_LIMIT = 1 << 14
 """Largest side of a flow, px: a position in 1/65536 px plus one displacement then fits into 32 bits."""

@@ -1,14 +1,12 @@
 """The mix of motion-locked and independent noise."""
 
 from math import sqrt
-from typing import TypeVar
-
-import numpy as np
-from torch import Tensor
+from typing import Any, TypeVar, cast
 
 from equivdm.noise.checks import check_beta
 
-Noise = TypeVar("Noise", np.ndarray, Tensor)
+Noise = TypeVar("Noise")
+"""A numpy array or a torch tensor; importing this module loads no torch."""
 
 
 def mix(warped: Noise, independent: Noise, beta: float) -> Noise:
@@ -18,4 +16,4 @@ def mix(warped: Noise, independent: Noise, beta: float) -> Noise:
     beta^2 times that of the warped noise. beta in [0, 1], else ValueError.
     """
     check_beta(beta)
-    return warped * beta + independent * sqrt(1 - beta * beta)
+    return cast(Any, warped) * beta + cast(Any, independent) * sqrt(1 - beta * beta)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from equivdm.arrays import Flow, NoiseArray
 from equivdm.noise.checks import check_flow, check_frames, check_grid
 from equivdm.noise.particles import Lattice, advanced, seeded
 from equivdm.noise.plan import MotionPlan
-from equivdm.types import Flow, NoiseArray
 
 
 def plan_motion(

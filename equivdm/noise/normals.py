@@ -7,10 +7,10 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Int16, Int32
 
+from equivdm.arrays import NoiseArray
 from equivdm.noise.checks import check_channels, check_seed
 from equivdm.noise.compiled import constant
 from equivdm.noise.philox import Stream, lookups
-from equivdm.types import NoiseArray
 
 ONE = 1 << 12
 """The number 1 in the fixed point of the table: 12 fraction bits."""

@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Int16, Int32
 from numpy.typing import DTypeLike
 
+from equivdm.arrays import NoiseArray
 from equivdm.noise.checks import check_beta, check_channels, check_seed
 from equivdm.noise.columns import pack, unpack
 from equivdm.noise.compiled import constant, kernel
 from equivdm.noise.mix import mix
 from equivdm.noise.normals import ONE, independent_frames, normal_rows
 from equivdm.noise.philox import Stream
-from equivdm.types import NoiseArray
 
 Tracks = Int32[np.ndarray, " tracks"]
 Entries = Int32[np.ndarray, " entries"]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from equivdm.types import Flow, Frames, Mask, Picture
+from equivdm.arrays import Flow, Frames, Mask, Picture
 from equivdm.video.textures import PALETTES, PATTERNS, Canvas, Style, paint
 
 Similarity = Float64[np.ndarray, "2 3"]

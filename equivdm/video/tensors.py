@@ -6,7 +6,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from equivdm.types import Frames
+from equivdm.arrays import Frames
 
 
 def to_model_range(frames: Frames) -> Float[Tensor, "3 time height width"]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from equivdm.types import Picture
+from equivdm.arrays import Picture
 
 Plane = Float32[np.ndarray, "height width"]
 """One value per texel."""

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from equivdm.types import Frames
+from equivdm.arrays import Frames
 
 
 def write_video(path: str, frames: Frames, fps: float, crf: int = 18) -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from equivdm.backbones import build_codec, build_denoiser, codec_identity
-from equivdm.backbones.base import Conditions, Geometry
+from equivdm.backbones.base import Conditions
+from equivdm.backbones.geometry import Geometry
 from equivdm.backbones.tiny import _angles, _rotate
 from equivdm.config import TinyConfig
 
