@@ -2,21 +2,22 @@
 
 import argparse
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
-from uuid import uuid4
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
-import psutil
 
 from equivdm.arrays import Frames, NoiseArray
 from equivdm.config import DecodeConfig, FlowConfig, PlanConfig
 from equivdm.errors import ItemError, UsageError
-from equivdm.flow import Motion, estimate_motion
-from equivdm.noise import plan_motion
+from equivdm.flow import estimate_motion
+from equivdm.noise import MotionPlanner
 from equivdm.noise.checks import check_grid, check_seed
 from equivdm.noise.colour import noise_colours
 from equivdm.video.sandbox import Sandbox
@@ -28,13 +29,10 @@ PER_CELL = PlanConfig().per_cell
 """Particles along a cell's side, as in the jobs."""
 
 STEPS_AT_ONCE = 8
-"""Frame pairs between two moves of the progress bar."""
+"""Frame pairs whose flow is held at a time."""
 
 BYTES_AT_ONCE = 2**28
 """Decoded bytes that the decoder hands over in one go; its memory is limited."""
-
-BYTES_PER_PIXEL = 3 + 2 * (8 + 1) + 8
-"""Host memory of one pixel of one frame: colour, flow and mask both ways, and the estimator's own."""
 
 PREVIEW_HEIGHT = 480
 """The preview's panels are at most so high, in pixels."""
@@ -64,26 +62,44 @@ class WarpOptions:
         return cls(**{field.name: getattr(arguments, field.name) for field in fields(cls)})
 
 
+class _Video(NamedTuple):
+    """What is read of the video."""
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+
+
 def run(options: WarpOptions) -> int:
-    """Write the noise, `[frames, channels, h, w]`, and its preview. Raises UsageError for what cannot work."""
+    """Write the noise, `[frames, channels, h, w]`, and its preview. Raises UsageError for what cannot work.
+
+    In memory that does not grow with the video, but for a `.safetensors`, which is written in one go.
+    """
     _check(options)
-    frames, fps = _decode(options)
-    grid = _grid(options, frames)
-    emitted = range(0, len(frames), options.time_stride)
-    motion = _motion(frames)
-    plan = plan_motion(motion.forward, motion.backward, grid=grid, per_cell=PER_CELL, frames=emitted)
-    noise = plan.noise(options.seed, options.channels, beta=options.beta, dtype=np.dtype(options.dtype).type)
-    written = [(options.out, _writer(options, noise))]
-    if not options.no_preview:
-        preview = options.preview or options.out.with_suffix(".preview.mp4")
-        pictures = side_by_side(frames[:: options.time_stride], noise)
-        written.append((preview, lambda path: write_video(path, pictures, fps / options.time_stride)))
-    for path, write in written:
-        _write_whole(path, write)
-    shape = " x ".join(str(side) for side in noise.shape)
-    say(f"{options.out}: {shape} {noise.dtype} (frames, channels, height, width)")
-    for path, _ in written[1:]:
-        say(f"{path}: video beside its noise")
+    sandbox = Sandbox(DecodeConfig(timeout_s=600))
+    try:
+        video = _probe(sandbox, options)
+        grid = _grid(options, (video.height, video.width))
+        shape = (len(range(0, video.frames, options.time_stride)), options.channels, *grid)
+        with tempfile.TemporaryDirectory(prefix=".equivdm-", dir=options.out.absolute().parent) as folder:
+            noise = np.lib.format.open_memmap(f"{folder}/noise.npy", "w+", np.dtype(options.dtype), shape)
+            parts = _kept(_warped(sandbox, options, video, grid), noise)
+            preview = None if options.no_preview else options.preview or options.out.with_suffix(".preview.mp4")
+            if preview:
+                pictures = (picture for frames, part in parts for picture in side_by_side(frames, part))
+                write_video(f"{folder}/preview.mp4", pictures, video.fps / options.time_stride)
+                shutil.move(f"{folder}/preview.mp4", preview)
+            else:
+                deque(parts, maxlen=0)
+            _place(options, noise, Path(folder))
+    except ItemError as error:
+        raise UsageError(f"{options.video} cannot be read: {error}") from error
+    finally:
+        sandbox.close()
+    say(f"{options.out}: {' x '.join(map(str, shape))} {noise.dtype} (frames, channels, height, width)")
+    if preview:
+        say(f"{preview}: video beside its noise")
     return 0
 
 
@@ -114,45 +130,66 @@ def _check(options: WarpOptions) -> None:
             raise UsageError(f"{folder} cannot be written: choose another place, or change its permissions")
 
 
-def _decode(options: WarpOptions) -> tuple[Frames, float]:
-    """The frames and their rate, read in a process of its own: a damaged file must not take this one down."""
-    sandbox = Sandbox(DecodeConfig(timeout_s=600))
-    try:
-        info = sandbox.probe(options.video)
-        count = min(options.frames or len(info.timestamps), len(info.timestamps))
-        height, width = options.size or (info.height, info.width)
-        _check_memory(count, height, width)
-        if count < 2:
-            raise UsageError(f"{options.video}: got {count} frame, wanted at least 2")
-        return _decode_parts(sandbox, options, count, height * width * 3), info.fps
-    except ItemError as error:
-        raise UsageError(f"{options.video} cannot be read: {error}") from error
-    finally:
-        sandbox.close()
+def _probe(sandbox: Sandbox, options: WarpOptions) -> _Video:
+    """The video as it will be read, in a process of its own: a damaged file must not take this one down."""
+    info = sandbox.probe(options.video)
+    count = min(options.frames or len(info.timestamps), len(info.timestamps))
+    if count < 2:
+        raise UsageError(f"{options.video}: got {count} frame, wanted at least 2")
+    height, width = options.size or (info.height, info.width)
+    return _Video(count, height, width, info.fps)
 
 
-def _decode_parts(sandbox: Sandbox, options: WarpOptions, count: int, frame_bytes: int) -> Frames:
-    at_once = max(1, BYTES_AT_ONCE // frame_bytes)
-    parts = []
-    with progress("decode", count) as advance:
-        for start in range(0, count, at_once):
-            parts.append(sandbox.decode(options.video, range(start, min(start + at_once, count)), options.size))
-            advance(len(parts[-1]))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _decoded(sandbox: Sandbox, options: WarpOptions, video: _Video) -> Iterator[Frames]:
+    """The frames, block by block."""
+    at_once = max(1, BYTES_AT_ONCE // (video.height * video.width * 3))
+    for start in range(0, video.frames, at_once):
+        stop = min(start + at_once, video.frames)
+        yield sandbox.decode(options.video, range(start, stop), options.size)
 
 
-def _check_memory(count: int, height: int, width: int) -> None:
-    needed, free = count * height * width * BYTES_PER_PIXEL, psutil.virtual_memory().available
-    if needed > 0.9 * free:
-        raise UsageError(
-            f"{count} frames of {height}x{width} need about {needed / 2**30:.1f} GiB of memory, "
-            f"{free / 2**30:.1f} GiB are free: choose a smaller --size, or fewer --frames"
-        )
+def _warped(
+    sandbox: Sandbox, options: WarpOptions, video: _Video, grid: tuple[int, int]
+) -> Iterator[tuple[Frames, NoiseArray]]:
+    """Emitted frames and their noise, a few at a time, in order."""
+    emitted = range(0, video.frames, options.time_stride)
+    planner = MotionPlanner((video.height, video.width), grid=grid, per_cell=PER_CELL, threads=os.cpu_count() or 1)
+    waiting: Frames | None = None  # decoded, from the frame that the planner has not closed
+
+    def taken(frames: Frames, first: int) -> Iterator[tuple[Frames, NoiseArray]]:
+        chosen = [number - first for number in range(first, first + len(frames)) if number in emitted]
+        if chosen:
+            noise = planner.take().noise(options.seed, options.channels, beta=options.beta, threads=planner.threads)
+            yield frames[chosen], noise
+
+    with progress("warp", video.frames) as advance:
+        for block in _decoded(sandbox, options, video):
+            waiting = block if waiting is None else np.concatenate([waiting, block])
+            for start in range(0, len(waiting) - 1, STEPS_AT_ONCE):
+                frames = waiting[start : start + STEPS_AT_ONCE + 1]
+                motion, first = estimate_motion(frames, FlowConfig()), planner.frame
+                planner.extend(motion.forward, motion.backward, frames=emitted, unknown="fresh")
+                yield from taken(frames[:-1], first)
+                advance(len(frames) - 1)
+            waiting = waiting[-1:]
+        planner.finish(emitted)
+        if waiting is not None:
+            yield from taken(waiting, planner.frame)
+        advance(1)
 
 
-def _grid(options: WarpOptions, frames: Frames) -> tuple[int, int]:
-    """The grid that was asked for, checked before the flow is computed."""
-    height, width = frames.shape[1:3]
+def _kept(parts: Iterator[tuple[Frames, NoiseArray]], noise: NoiseArray) -> Iterator[tuple[Frames, NoiseArray]]:
+    """The same parts, each written to its place in `noise` on the way."""
+    place = 0
+    for frames, part in parts:
+        noise[place : place + len(part)] = part
+        place += len(part)
+        yield frames, part
+
+
+def _grid(options: WarpOptions, size: tuple[int, int]) -> tuple[int, int]:
+    """The grid that was asked for, checked before a frame is decoded."""
+    height, width = size
     grid = options.grid or (round(height / options.stride), round(width / options.stride))
     if not all(grid):
         raise UsageError(f"--stride: got {options.stride} for frames of {height}x{width}, wanted a smaller one")
@@ -164,21 +201,12 @@ def _grid(options: WarpOptions, frames: Frames) -> tuple[int, int]:
     return grid
 
 
-def _motion(frames: Frames) -> Motion:
-    """Motion between all neighbours, a few pairs at a time for the sake of the progress bar."""
-    parts = []
-    with progress("flow", len(frames) - 1) as advance:
-        for start in range(0, len(frames) - 1, STEPS_AT_ONCE):
-            parts.append(estimate_motion(frames[start : start + STEPS_AT_ONCE + 1], FlowConfig()))
-            advance(len(parts[-1].forward))
-    names = [field.name for field in fields(Motion)]
-    return Motion(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-
-
-def _writer(options: WarpOptions, noise: NoiseArray) -> Callable[[str], None]:
-    """How to write the noise to a path, in the format of the output's name."""
+def _place(options: WarpOptions, noise: np.memmap, folder: Path) -> None:
+    """Move the noise to its name, in the format that the name asks for: nobody meets half a file there."""
+    noise.flush()
     if options.out.suffix == ".npy":
-        return lambda path: np.save(path, noise)
+        (folder / "noise.npy").replace(options.out)
+        return
     from safetensors.numpy import save_file
 
     facts = {
@@ -188,14 +216,5 @@ def _writer(options: WarpOptions, noise: NoiseArray) -> Callable[[str], None]:
         "beta": str(options.beta),
         "time_stride": str(options.time_stride),
     }
-    return lambda path: save_file({"noise": noise}, path, metadata=facts)
-
-
-def _write_whole(path: Path, write: Callable[[str], None]) -> None:
-    """Write beside the place and move there, so that nobody meets half a file under the name."""
-    partial = path.with_name(f".{uuid4().hex}{path.suffix}")
-    try:
-        write(str(partial))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    save_file({"noise": np.asarray(noise)}, folder / "noise.safetensors", metadata=facts)
+    (folder / "noise.safetensors").replace(options.out)

@@ -25,7 +25,7 @@ from pipelines.schemas import to_tensor
 from pipelines.store import Store, local_file, open_store, open_url
 from pipelines.tables import Table
 
-VERSION = 1
+VERSION = 2
 """Raised when the same video and config would give other clips."""
 
 
@@ -133,6 +133,7 @@ def estimate_clip_motion(row: Row, config: PreprocessJob) -> Row:
         grid=geometry.grid(height, width),
         per_cell=config.plan.per_cell,
         frames=geometry.frame_indices(len(frames)),
+        unknown="fresh",  # an estimator may be wild where nothing is to be seen; that must not cost the clip
     )
     columns = {
         "forward": to_tensor(motion.forward.astype(np.float16)),

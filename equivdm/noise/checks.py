@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
-from equivdm.arrays import Flow
+from equivdm.arrays import Flow, Mask
 from equivdm.noise.compiled import constant
+from equivdm.noise.flows import FixedFlow, mark_unknown, to_fixed
+
+Unknown = Literal["refuse", "fresh"]
+"""What becomes of a vector that is not finite, or longer than the frame: an error, or fresh noise where it leads."""
 
 SIDE_LIMIT = 1 << 14
 """Largest side of a flow, px: a position in 1/65536 px plus one displacement then fits into 32 bits."""
@@ -21,8 +26,11 @@ FINEST = 64
 """Most particles along one pixel of the flow: closer ones would round onto the border of their cell."""
 
 
-def check_flow(name: str, flow: np.ndarray, like: Flow | None = None) -> Flow:
-    """Return `flow` contiguous and read-only (one type for the compiled kernels), of the shape of `like` if given."""
+def check_flow(name: str, flow: np.ndarray, like: Flow | None = None, size: tuple[int, int] | None = None) -> Flow:
+    """Return `flow` contiguous and read-only (one type for the compiled kernels).
+
+    Of the shape of `like`, or of `size` (height, width), where they are given. Its numbers are checked by `fix`.
+    """
     if not isinstance(flow, np.ndarray) or flow.dtype != np.float32:
         got = getattr(flow, "dtype", type(flow).__name__)
         raise ValueError(f"{name}: got {got}, wanted a float32 numpy array; convert it with astype(np.float32)")
@@ -32,13 +40,35 @@ def check_flow(name: str, flow: np.ndarray, like: Flow | None = None) -> Flow:
         raise ValueError(f"{name}: got {flow.shape[2]}x{flow.shape[1]} px, wanted at most {SIDE_LIMIT} px a side")
     if like is not None and flow.shape != like.shape:
         raise ValueError(f"{name}: got shape {flow.shape}, wanted that of forward, {like.shape}")
-    low, high = flow.min(), flow.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        at = tuple(np.argwhere(~np.isfinite(flow))[0].tolist())
-        raise ValueError(f"{name}: got {flow[at]} at (step, y, x, axis) {at}, wanted finite numbers")
-    if max(-low, high) > SIDE_LIMIT:  # out of any frame, as a displacement of the limit is too
-        flow = np.clip(flow, -SIDE_LIMIT, SIDE_LIMIT)
+    if size is not None and flow.shape[1:3] != size:
+        raise ValueError(f"{name}: got shape {flow.shape}, wanted (steps, {size[0]}, {size[1]}, 2) as before")
     return constant(flow)
+
+
+def check_mask(name: str, mask: np.ndarray, flow: Flow) -> Mask:
+    """Return a mask of the flow's pixels contiguous and read-only."""
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != flow.shape[:3]:
+        got = f"{getattr(mask, 'dtype', type(mask).__name__)} of shape {getattr(mask, 'shape', None)}"
+        raise ValueError(f"{name}: got {got}, wanted a bool numpy array of shape {flow.shape[:3]}")
+    return constant(mask)
+
+
+def fix(name: str, flow: Flow, step: int, unknown: Unknown, out: FixedFlow) -> FixedFlow:
+    """Round a step's flow to fixed point into `out`, and return that.
+
+    A vector that is not finite, or longer than the frame, raises ValueError, or becomes UNKNOWN where that is "fresh".
+    """
+    here = flow[step]
+    if to_fixed(here, out):
+        if unknown == "refuse":
+            height, width = here.shape[:2]
+            y, x, axis = np.argwhere(~(np.abs(here) <= (width, height)))[0].tolist()
+            raise ValueError(
+                f"{name}: got {here[y, x, axis]} at (step, y, x, axis) {(step, y, x, axis)}, wanted finite numbers "
+                f'within the frame of {width}x{height} px; unknown="fresh" takes others for motion that is not known'
+            )
+        mark_unknown(here, out)
+    return out
 
 
 def check_grid(grid: tuple[int, int], per_cell: int, size: tuple[int, int]) -> None:

@@ -14,6 +14,10 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
+Integer = int | np.integer
+"""A whole number inside a kernel."""
+
+
 def constant(array: np.ndarray) -> np.ndarray:
     """Return a contiguous, read-only view: the one array type that kernels are compiled for, wherever it came from."""
     view = np.ascontiguousarray(array).view()

@@ -108,7 +108,7 @@ def test_requests_that_cannot_work_say_so_before_anything_starts(tmp_path: Path)
     write_clips(open_store(StoreConfig(root=str(tmp_path / "uneven"))), fingerprint="e" * 64)
     with pytest.raises(UsageError, match="2 preprocess configs"):
         run(uneven)
-    wide = train_job(str(tmp_path / "wide"), fit_config(), backbone=TinyConfig(patch=6))
+    wide = train_job(str(tmp_path / "wide"), fit_config()).model_copy(update={"backbone": TinyConfig(patch=6)})
     write_clips(open_store(wide.store))
     with pytest.raises(UsageError, match="got a latent grid of 8x8, wanted multiples of the patch"):
         run(wide)

@@ -63,14 +63,18 @@ def tracking(plan: MotionPlan, place: int, motion: Affine) -> float:
     """Return the mean correlation of the noise at emitted frame `place` with that of the first, along `motion`.
 
     `motion` leads from the first frame to that one, in cells. A cell is compared with the one its middle came from; the
-    correlation of two cells is the number of particles they share over the root of the product of their numbers.
+    correlation of two cells is the material that they share over the root of the product of what they hold, where a
+    particle of depth d counts 1 / 4^d.
     """
     frames = list(plan.by_frame())
-    first = np.full(len(plan.births), -1)
-    first[frames[0][0]] = frames[0][1]
+    roots = plan.births * (plan.grid[0] * plan.grid[1] * plan.per_cell**2) + plan.sites
+    first = np.full(roots.max() + 1, -1)
+    first[roots[frames[0][0]]] = frames[0][1]
     tracks, cells = frames[place]
-    counts = coverage(plan)
-    return _tracking(first[tracks], cells, counts[0], counts[place], motion)
+    held = (plan.scale * 2.0**12) ** -2.0
+    before, after = (held[each].reshape(plan.grid) / 4.0**6 for each in (0, place))
+    material = 4.0 ** -((np.frexp(plan.paths[tracks])[1] - 1) // 2)
+    return _tracking(first[roots[tracks]], cells, material, (before, after), motion)
 
 
 def ideal_tracking(grid: tuple[int, int], motion: Affine, fine: int = 24) -> float:
@@ -84,18 +88,25 @@ def ideal_tracking(grid: tuple[int, int], motion: Affine, fine: int = 24) -> flo
     came = np.where(_inside(x, y, grid), np.floor(y) * grid[1] + np.floor(x), -1)[inside].astype(int)
     went = (np.floor(moved[1]) * grid[1] + np.floor(moved[0]))[inside].astype(int)
     size = grid[0] * grid[1]
-    return _tracking(came, went, np.full(grid, fine**2), np.bincount(went, minlength=size).reshape(grid), motion)
+    held = np.full(grid, fine**2), np.bincount(went, minlength=size).reshape(grid)
+    return _tracking(came, went, np.ones(len(went)), held, motion)
 
 
-def _tracking(came: np.ndarray, went: np.ndarray, before: np.ndarray, after: np.ndarray, motion: Affine) -> float:
+def _tracking(
+    came: np.ndarray, went: np.ndarray, material: np.ndarray, held: tuple[np.ndarray, np.ndarray], motion: Affine
+) -> float:
+    before, after = held
     height, width = before.shape
     linear = np.linalg.inv(motion[:, :2])
     y, x = np.mgrid[0:height, 0:width] + 0.5
     source_x, source_y = np.floor(np.tensordot(linear, np.stack([x - motion[0, 2], y - motion[1, 2]]), 1)).astype(int)
-    seen = _inside(source_x, source_y, (height, width))
+    # Within the largest disc in the frame: what turns out of the frame and in again is lost to the particles only.
+    disc = (x - width / 2) ** 2 + (y - height / 2) ** 2 < (min(width, height) / 2 - 1) ** 2
+    seen = _inside(source_x, source_y, (height, width)) & disc
     source = np.where(seen, source_y * width + source_x, -2).ravel()
-    shared = np.bincount(went[came == source[went]], minlength=height * width).reshape(height, width)
-    scale = np.sqrt(before.ravel()[np.maximum(source, 0)].reshape(height, width) * after)
+    same = came == source[went]
+    shared = np.bincount(went[same], material[same], minlength=height * width).reshape(height, width)
+    scale = np.maximum(1e-9, np.sqrt(before.ravel()[np.maximum(source, 0)].reshape(height, width) * after))
     return float((shared / scale)[seen].mean())
 
 

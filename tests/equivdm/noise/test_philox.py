@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from equivdm.noise.normals import ONE, independent_noise, normal_rows, normal_table
+from equivdm.noise import MotionPlan
+from equivdm.noise.normals import ONE, independent_noise, normal_table
 from equivdm.noise.philox import Stream, philox4x32
 
 KNOWN_ANSWERS = [
@@ -28,23 +29,51 @@ def test_known_answers(counter: tuple[int, ...], key: tuple[int, ...], words: tu
     assert tuple(map(int, result)) == words
 
 
-def test_rows_are_the_words_in_order() -> None:
-    seed = 0x299F31D0A4093822
-    rows = normal_rows(np.array([5], np.int32), np.array([9], np.int32), 11, seed, Stream.VALUES)
+def one_particle(path: int, channels: int, seed: int) -> np.ndarray:
+    """Noise of the one particle (birth 9, site 0, path) in the one cell: its values, in the table's unit."""
+    one = [np.array([number], np.int32) for number in (9, 0, path, 0, 1, 0)]
+    noise = MotionPlan((1, 1), (0,), 1, *one).noise(seed, channels)
+    return noise.reshape(-1) * ONE
+
+
+def words_of(path: int, group: int, seed: int) -> np.ndarray:
+    """The eight normals of a counter, looked up one by one."""
+    counter = (np.uint64(0), np.uint64(9), np.uint64(path), np.uint64(group << 4 | Stream.VALUES))
     key = (np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32))
-    halves = []
-    for group in (0, 1):
-        counter = (np.uint64(5), np.uint64(9), np.uint64(group), np.uint64(Stream.VALUES))
-        for word in map(int, philox4x32(counter, key)):
-            halves += [word & 0xFFFF, word >> 16]
-    assert rows.tolist() == [normal_table()[halves[:11]].tolist()]
+    halves = [half for word in map(int, philox4x32(counter, key)) for half in (word & 0xFFFF, word >> 16)]
+    return normal_table()[halves].astype(np.int64)
+
+
+def test_values_are_the_words_in_order() -> None:
+    seed = 0x299F31D0A4093822
+    wanted = np.concatenate([words_of(1, group, seed) for group in (0, 1)])
+    assert one_particle(1, 11, seed).tolist() == wanted[:11].tolist()
 
 
 def test_fewer_channels_are_the_first_of_more() -> None:
-    low, high = np.arange(20, dtype=np.int32), np.zeros(20, np.int32)
-    more = normal_rows(low, high, 16, 7, Stream.VALUES)
+    more = one_particle(1, 48, seed=7)
     for channels in (1, 7, 8, 9):
-        np.testing.assert_array_equal(normal_rows(low, high, channels, 7, Stream.VALUES), more[:, :channels])
+        np.testing.assert_array_equal(one_particle(1, channels, seed=7), more[:channels])
+
+
+def test_children_are_white_and_sum_up_to_their_parent() -> None:
+    channels = 40_000
+    parent = one_particle(1, channels, seed=5)
+    children = np.stack([one_particle(4 + child, channels, seed=5) for child in range(4)])
+    # Each is rounded to a whole number of the table's unit, halves to even.
+    assert np.abs(children.sum(0) / 2 - parent).max() <= 1
+    covariance = children @ children.T / channels / ONE**2
+    np.testing.assert_allclose(covariance, np.eye(4), atol=4.5 * np.sqrt(2 / channels))
+    assert np.abs(np.mean(children, 1)).max() / ONE < 4.5 / np.sqrt(channels)
+    assert np.mean((children / ONE) ** 4) == pytest.approx(3, abs=4.5 * np.sqrt(96 / channels))
+    first = words_of(1, 0, 5), *(words_of(path, 0, 5) for path in (5, 6, 7))
+    np.testing.assert_allclose(children[2, :8], (first[0] - first[1] + first[2] - first[3]) / 2, atol=0.5)
+
+
+def test_grandchildren_sum_up_to_their_parent_too() -> None:
+    parent = one_particle(6, 64, seed=5)
+    children = np.stack([one_particle(24 + child, 64, seed=5) for child in range(4)])
+    assert np.abs(children.sum(0) / 2 - parent).max() <= 1
 
 
 def test_table_is_normal() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equivdm.noise import MotionPlan, plan_motion, warped_noise
-from equivdm.noise.checks import check_flow
+from equivdm.noise.checks import check_flow, check_mask
 from tests.equivdm.noise.motions import GRID, MOTIONS, affine_flow, smooth_flow, turn
 
 
@@ -36,6 +36,14 @@ def test_threads_do_not_change_the_bits(plan: MotionPlan) -> None:
         assert list(pool.map(draw, range(8))) == [plan.noise(seed, 5).tobytes() for seed in range(8)]
 
 
+@pytest.mark.parametrize("threads", [2, 3, 16])
+def test_a_plan_and_a_draw_of_several_threads_are_those_of_one(plan: MotionPlan, threads: int) -> None:
+    flow = MOTIONS["random"]()
+    again = plan_motion(flow, -flow, grid=GRID, frames=(0, 2, 4, 6), threads=threads)
+    assert again.to_bytes() == plan.to_bytes()
+    np.testing.assert_array_equal(again.noise(3, 17, beta=0.9, threads=threads), plan.noise(3, 17, beta=0.9))
+
+
 def test_golden_noise() -> None:
     """Noise of an earlier version: a change of these bits needs a new number in `MotionPlan.to_bytes` and its users."""
     y, x = np.mgrid[0:24, 0:40]
@@ -43,7 +51,7 @@ def test_golden_noise() -> None:
     noise = warped_noise(np.stack([step, -step, step]), grid=(6, 10), channels=9, seed=2**63 + 5, beta=0.9)
     assert (
         hashlib.sha256(noise.astype("<f4").tobytes()).hexdigest()
-        == "19d5a609661a80ad4d5a1f9add663bdccf73aec7e3c23096bafa677f639a7776"
+        == "9d790b464596c0e5d66781bdf520857a99fb05b53732e00631a0eb5696ba91c1"
     )
 
 
@@ -166,12 +174,39 @@ def test_arrays_that_are_no_flow_are_refused(flow: np.ndarray, said: str) -> Non
         check_flow("forward", flow)
 
 
+def test_a_mask_of_another_shape_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"^occlusion: got bool of shape .* wanted a bool numpy array of shape \(2, 16"
+    ):
+        check_mask("occlusion", np.zeros((1, 16, 24), bool), FLOW)
+    with pytest.raises(ValueError, match=r"^occlusion: got uint8 of shape .* wanted a bool numpy array"):
+        check_mask("occlusion", np.zeros((2, 16, 24), np.uint8), FLOW)
+
+
 def test_flows_of_two_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^backward: got shape \(1, 16, 24, 2\), wanted that of forward, \(2, "):
         check_flow("backward", FLOW[:1], like=FLOW)
 
 
-def test_motion_beyond_any_frame_is_out_of_it() -> None:
-    far = np.full((1, 16, 24, 2), 1e30, np.float32)
-    first, second = warped_noise(far, grid=(4, 6), channels=32, seed=1)
-    assert abs(np.mean(first * second)) < 4.5 / np.sqrt(first.size)
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 24.5, 1e30])
+def test_motion_that_is_not_known_leads_to_fresh_noise(value: float) -> None:
+    """The right half has no flow in one step, or no flow back in the next; the rest stays as it is."""
+    flow = np.zeros((2, 16, 24, 2), np.float32)
+    broken = flow.copy()
+    broken[0, :, 12:, 0] = value
+    with pytest.raises(ValueError, match=r'^forward: got .* unknown="fresh"'):
+        plan_motion(broken, grid=(4, 6))
+    for flows in ((broken, None), (broken, flow), (flow, broken)):
+        noise = warped_noise(*flows, grid=(4, 6), channels=48, seed=1, unknown="fresh")
+        np.testing.assert_array_equal(noise[2, ..., :3], noise[0, ..., :3])
+        was, now = noise[0, ..., 3:], noise[2, ..., 3:]
+        assert abs(np.mean(was * now)) < 4.5 / np.sqrt(now.size)
+
+
+def test_a_cut_begins_anew() -> None:
+    flow = np.zeros((4, 16, 24, 2), np.float32)
+    flow[1] = np.nan  # what an estimator says across a cut is ignored
+    noise = warped_noise(flow, grid=(4, 6), channels=48, seed=1, cuts=(2,))
+    np.testing.assert_array_equal(noise[0], noise[1])
+    np.testing.assert_array_equal(noise[2], noise[4])
+    assert abs(np.mean(noise[1] * noise[2])) < 4.5 / np.sqrt(noise[0].size)

@@ -1,0 +1,160 @@
+"""Motion plans of videos of any length, chunk by chunk in constant memory, with the bits of one pass."""
+
+from collections.abc import Collection, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int32
+
+from equivdm.arrays import Flow, Mask
+from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, fix
+from equivdm.noise.columns import pack, unpack
+from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, FixedFlow, U, V, X, Y
+from equivdm.noise.lattice import Lattice
+from equivdm.noise.particles import Particles
+from equivdm.noise.plan import MotionPlan
+
+STATE_VERSION = 1
+"""Format of a state's bytes; raised when it changes, or when what follows from a state does."""
+
+_KEPT = (X, Y, U, V, BIRTH, SITE, PATH)
+
+
+@dataclass(frozen=True)
+class _Emitted:
+    """What a plan will say of one frame."""
+
+    frame: int
+    labels: Int32[np.ndarray, "3 fresh"]
+    """Birth, site and path of the particles that no earlier frame of the plan held."""
+    tracks: Int32[np.ndarray, " particles"]
+    cells: Int32[np.ndarray, " particles"]
+
+
+class MotionPlanner:
+    """Follows the particles of a video through its flow, and hands out motion plans of the frames that are done.
+
+    `extend` it with flow as it comes, `finish` after the last, and `take` a plan whenever one is wanted. The last frame
+    that the flow leads to waits for more flow or for `finish`: what hides a particle may show in the next step only.
+    `state` and `resume` carry on in another process.
+    """
+
+    def __init__(self, size: tuple[int, int], *, grid: tuple[int, int], per_cell: int = 4, threads: int = 1) -> None:
+        """Begin at frame 0 of a video whose flow has `size` (height, width) px; see `plan_motion` for the rest."""
+        check_grid(grid, per_cell, size)
+        self.frame = 0
+        """The frame that waits."""
+        self.threads = threads
+        self._particles = Particles.none(Lattice((size[0], size[1]), (grid[0], grid[1]), per_cell))
+        self._particles.restart(0)
+        self._moved = False  # whether the particles came to the waiting frame by motion
+        self._emitted: list[_Emitted] = []
+        self._noted = 0
+
+    def extend(
+        self,
+        forward: Flow,
+        backward: Flow | None = None,
+        *,
+        occlusion: Mask | None = None,
+        frames: Collection[int] | None = None,
+        cuts: Collection[int] = (),
+        unknown: Unknown = "refuse",
+    ) -> None:
+        """Go on by the steps of `forward`; see `plan_motion`. `frames` and `cuts` count from the video's start.
+
+        Raises ValueError for arguments out of range; a vector that is refused stops it before that step.
+        """
+        flow = check_flow("forward", forward, size=self._particles.lattice.size)
+        back = None if backward is None else check_flow("backward", backward, like=flow)
+        mask = None if occlusion is None else check_mask("occlusion", occlusion, flow)
+        flows = [("forward", flow)] + ([] if back is None else [("backward", back)])
+        buffers = [np.empty(flow.shape[1:], np.int32) for _ in flows]
+        with _pool(self.threads) as pool:
+            for step in range(len(flow)):
+                if self.frame + 1 in cuts:
+                    self._close(frames, None)
+                    self._particles.restart(self.frame + 1)
+                else:
+                    tasks = [(*named, step, unknown, buffer) for named, buffer in zip(flows, buffers, strict=True)]
+                    fixed, *others = (pool.map if pool else map)(lambda task: fix(*task), tasks)
+                    self._close(frames, fixed if back is None and mask is None else None)
+                    hidden = None if mask is None else mask[step]
+                    self._particles.advance(fixed, others[0] if others else None, hidden, self.threads, pool)
+                self._moved = self.frame + 1 not in cuts
+                self.frame += 1
+
+    def finish(self, frames: Collection[int] | None = None) -> None:
+        """Close the frame that waits; the video ends there."""
+        self._close(frames, None)
+
+    def take(self) -> MotionPlan:
+        """Return the plan of the frames that were closed, and asked for, since the last call; ValueError for none."""
+        if not self._emitted:
+            raise ValueError(f"motion plan: no frame before {self.frame} is new; extend or finish first")
+        emitted, self._emitted, self._noted = self._emitted, [], 0
+        self._particles[TRACK][:] = -1
+        births, sites, paths = np.concatenate([each.labels for each in emitted], axis=1)
+        stops = np.zeros(len(births), np.int32)
+        for place, each in enumerate(emitted):
+            stops[each.tracks] = place + 1
+        fresh = [each.labels.shape[1] for each in emitted]
+        return MotionPlan(
+            grid=self._particles.lattice.grid,
+            frames=tuple(each.frame for each in emitted),
+            per_cell=self._particles.lattice.per_cell,
+            births=births,
+            sites=sites,
+            paths=paths,
+            starts=np.repeat(np.arange(len(emitted), dtype=np.int32), fresh),
+            stops=stops,
+            cells=np.concatenate([each.cells for each in emitted]),
+        )
+
+    @property
+    def state(self) -> bytes:
+        """All that the rest of the video depends on, without the frames that `take` has not handed out."""
+        lattice = self._particles.lattice
+        head = np.array((*lattice.size, *lattice.grid, lattice.per_cell, self.frame, self._moved), np.int32)
+        return pack([head, *(np.diff(self._particles[row], prepend=np.int32(0)) for row in _KEPT)], STATE_VERSION)
+
+    @classmethod
+    def resume(cls, state: bytes, *, threads: int = 1) -> "MotionPlanner":
+        """Return a planner that goes on from a `state`; ValueError for bytes that are damaged or something else."""
+        head, *columns = unpack(state, STATE_VERSION)
+        if len(head) != 7 or len(columns) != len(_KEPT) or len({len(column) for column in columns}) != 1:
+            raise ValueError(f"motion plan: got {len(columns)} columns that are not those of a planner's state")
+        height, width, rows, cells, per_cell, frame, moved = head.tolist()
+        planner = cls((height, width), grid=(rows, cells), per_cell=per_cell, threads=threads)
+        planner.frame, planner._moved = frame, bool(moved)
+        planner._particles.load(
+            {row: np.cumsum(each, dtype=np.int32) for row, each in zip(_KEPT, columns, strict=True)}
+        )
+        return planner
+
+    def _close(self, frames: Collection[int] | None, following: FixedFlow | None) -> None:
+        """Bring the waiting frame to its final state, and note it where it is to be emitted."""
+        particles = self._particles
+        if self._moved and following is not None:
+            particles.cull(following)
+        particles.settle(self.frame)
+        if frames is not None and self.frame not in frames:
+            return
+        track = particles[TRACK]
+        new = np.flatnonzero(track < 0)
+        track[new] = np.arange(self._noted, self._noted + len(new), dtype=np.int32)
+        self._noted += len(new)
+        labels = np.stack([particles[row][new] for row in (BIRTH, SITE, PATH)])
+        cells = particles.lattice.cell_of[particles[BLOCK]]
+        self._emitted.append(_Emitted(self.frame, labels, track.copy(), cells))
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[Executor | None]:
+    if threads == 1:
+        yield None
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool
