@@ -1,0 +1,185 @@
+"""The kernels of the step, one by one, against what they say they do."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equivdm.noise.compiled import constant
+from equivdm.noise.flows import (
+    BLOCK,
+    SITE,
+    UNKNOWN,
+    U,
+    V,
+    X,
+    Y,
+    compact,
+    judge,
+    mark_unknown,
+    move,
+    overtaken,
+    places,
+    to_fixed,
+)
+from equivdm.noise.lattice import PIXEL, Lattice
+
+NO_FLOW, NO_MASK = np.empty((0, 0, 2), np.int32), constant(np.empty((0, 0), np.bool_))
+
+
+def fixed(flow: np.ndarray) -> np.ndarray:
+    out = np.empty(flow.shape, np.int32)
+    assert to_fixed(constant(flow.astype(np.float32)), out) == 0
+    return out
+
+
+def table_at(x: list[float], y: list[float]) -> np.ndarray:
+    """A table of particles at these places, px; sites number them."""
+    table = np.zeros((9, len(x)), np.int32)
+    table[X], table[Y] = np.array(x) * PIXEL, np.array(y) * PIXEL
+    table[SITE] = np.arange(len(x))
+    return table
+
+
+def moved(x: float, y: float, flow: np.ndarray) -> tuple[float, float]:
+    """The displacement of one particle in a flow, px."""
+    table = table_at([x], [y])
+    blocks = (flow.shape[0], flow.shape[1])
+    assert move(table, 0, 1, fixed(flow), NO_FLOW, NO_MASK, blocks, np.zeros(flow.shape[0] * flow.shape[1], np.int32))
+    return table[U, 0] / PIXEL, table[V, 0] / PIXEL
+
+
+def test_halves_round_to_even() -> None:
+    values = np.array([0.5, 1.5, -0.5, 2.5]) / PIXEL
+    assert fixed(values.reshape(1, 2, 2)).ravel().tolist() == [0, 2, 0, 2]
+
+
+def test_wild_components_are_counted_and_marked_with_their_partner() -> None:
+    flow = np.zeros((3, 4, 2), np.float32)
+    flow[0, 1, 0], flow[1, 2, 1], flow[2, 3] = np.nan, 3.5, (-4.5, np.inf)
+    out = np.empty(flow.shape, np.int32)
+    assert to_fixed(constant(flow), out) == 4
+    mark_unknown(constant(flow), out)
+    unknown = np.argwhere((out == UNKNOWN).all(-1)).tolist()
+    assert unknown == [[0, 1], [1, 2], [2, 3]]
+    assert np.count_nonzero(out) == 6
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(x=st.floats(0, 7.99), y=st.floats(0, 5.99), seed=st.integers(0, 99))
+def test_within_one_motion_the_flow_is_interpolated(x: float, y: float, seed: int) -> None:
+    """Against the textbook's formula in float64; weights have 14 bits."""
+    flow = np.random.default_rng(seed).uniform(-0.3, 0.3, (6, 8, 2))
+    gx, gy = np.clip(x - 0.5, 0, 7), np.clip(y - 0.5, 0, 5)
+    x0, y0 = min(int(gx), 6), min(int(gy), 4)
+    a, b = gx - x0, gy - y0
+    wanted = (1 - b) * ((1 - a) * flow[y0, x0] + a * flow[y0, x0 + 1])
+    wanted += b * ((1 - a) * flow[y0 + 1, x0] + a * flow[y0 + 1, x0 + 1])
+    if 0 <= x + wanted[0] < 7.99 and 0 <= y + wanted[1] < 5.99:
+        assert moved(x, y, flow) == pytest.approx(wanted.tolist(), abs=2e-4)
+
+
+def test_at_the_edge_of_two_motions_neither_is_blended() -> None:
+    flow = np.zeros((4, 8, 2))
+    flow[:, 4:, 0] = 2.0
+    assert moved(3.9, 2.0, flow) == (0.0, 0.0)
+    assert moved(4.1, 2.0, flow) == (2.0, 0.0)
+
+
+def test_what_leaves_or_is_masked_or_unknown_or_hidden_is_lost() -> None:
+    flow = fixed(np.broadcast_to(np.array([2.0, 0.0]), (4, 8, 2)))
+    flow[0, 2] = UNKNOWN
+    backward = -flow
+    backward[0, 2] = 0
+    backward[2, 6] = (-PIXEL // 2, 0)  # another motion is seen there
+    mask = np.zeros((4, 8), bool)
+    mask[1, 1] = True
+    #        masked        leaves     hidden     unknown    kept
+    table = table_at([1.5, 7.0, 4.5, 2.5, 0.5], [1.5, 1.5, 2.5, 0.5, 3.5])
+    counts = np.zeros(2 * 4, np.int32)
+    assert move(table, 0, 5, flow, backward, constant(mask), (2, 4), counts) == 1
+    assert (table[SITE, 0], table[X, 0], table[BLOCK, 0]) == (4, 2.5 * PIXEL, 5)
+    assert counts.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_parts_of_a_table_move_as_the_whole() -> None:
+    generator = np.random.default_rng(0)
+    flow = fixed(generator.normal(size=(20, 30, 2)))
+    whole = table_at(generator.uniform(0, 30, 5000).tolist(), generator.uniform(0, 20, 5000).tolist())
+    parts, counts = whole.copy(), np.zeros((2, 6), np.int32)
+    stop = move(whole, 0, 5000, flow, -flow, NO_MASK, (2, 3), counts[0])
+    ends = [
+        (first, move(parts, first, last, flow, -flow, NO_MASK, (2, 3), counts[1]))
+        for first, last in ((0, 1500), (1500, 5000))
+    ]
+    joined = np.concatenate([parts[:, first:end] for first, end in ends], axis=1)
+    np.testing.assert_array_equal(joined, whole[:, :stop])
+    np.testing.assert_array_equal(counts[0], counts[1])
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(height=st.integers(1, 500), width=st.integers(1, 500), rows=st.integers(1, 64), columns=st.integers(1, 64))
+def test_places_are_exact(height: int, width: int, rows: int, columns: int) -> None:
+    """Integer division in Python's whole numbers, at the borders of blocks and one step before them."""
+    borders_x = [-(-column * width * PIXEL // columns) for column in range(1, columns)]
+    borders_y = [-(-row * height * PIXEL // rows) for row in range(1, rows)]
+    x = np.array([0, width * PIXEL - 1, *(b + d for b in borders_x for d in (-1, 0))], np.int32)
+    y = np.array([0, height * PIXEL - 1, *(b + d for b in borders_y for d in (-1, 0))], np.int32)
+    both_x, both_y = (each.ravel() for each in np.meshgrid(x, y))
+    wanted = [
+        int(b) * rows // (height * PIXEL) * columns + int(a) * columns // (width * PIXEL)
+        for a, b in zip(both_x, both_y, strict=True)
+    ]
+    assert places(both_x.copy(), both_y.copy(), (height, width), (rows, columns)).tolist() == wanted
+
+
+def test_compacting_keeps_order_and_counts() -> None:
+    table = table_at([0.5] * 6, [0.5] * 6)
+    table[BLOCK] = [0, 1, 1, 0, 2, 1]
+    counts = np.array([2, 3, 1], np.int32)
+    assert compact(table, 6, np.array([True, False, True, True, False, True]), counts) == 4
+    assert table[SITE, :4].tolist() == [0, 2, 3, 5]
+    assert counts.tolist() == [2, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "splits", "filled"),
+    [
+        ([4, 4, 4, 4], False, []),  # as it began
+        ([2, 2, 2, 2], False, []),  # half of it is left: enough
+        ([2, 2, 2, 1], True, []),  # thin all over
+        ([3, 0, 3, 1], True, []),  # by chance one block is empty
+        ([4, 1, 1, 1], False, []),  # one block is as full as ever: its neighbours are being uncovered
+        ([3, 0, 3, 0], False, []),  # bare on one side, and still enough particles
+        ([2, 0, 1, 0], False, [1, 3]),  # bare on one side, and starved
+        ([0, 0, 0, 0], False, [0, 1, 2, 3]),
+    ],
+)
+def test_what_a_cell_of_four_by_four_needs(blocks: list[int], splits: bool, filled: list[int]) -> None:
+    split, bare = np.empty(1, np.bool_), np.empty(4, np.bool_)
+    numbers = judge(np.array(blocks, np.int32), (2, 2), 2, 4, split, bare, 4)
+    assert (bool(split[0]), np.flatnonzero(bare).tolist()) == (splits, filled)
+    assert numbers == (int(splits), len(filled))
+
+
+def test_forward_flow_alone_hides_the_ground_under_an_object_and_nothing_else() -> None:
+    """Three of the object stay as they came; the two of the ground that they ran over would start to move."""
+    following = fixed(np.broadcast_to(np.array([3.0, 0.0]), (4, 8, 2)))
+    table = table_at([4.5] * 5, [2.5] * 5)
+    table[U] = np.array([3, 3, 3, 0, 0]) * PIXEL
+    counts = np.array([5], np.int32)
+    assert overtaken(table, 5, following, counts, 3).tolist() == [False, False, False, True, True]
+    assert not overtaken(table, 5, following, counts, 4).any()  # the block is not crowded
+    table[U] = -3 * PIXEL
+    assert not overtaken(table, 5, following, counts, 3).any()  # all turn at once
+
+
+def test_a_lattice_tells_blocks_cells_and_sites() -> None:
+    lattice = Lattice((48, 64), (3, 4), 4)
+    assert (lattice.blocks, lattice.sites, lattice.per_block) == ((6, 8), (12, 16), 2)
+    cells = lattice.cell_of.reshape(lattice.blocks)
+    assert cells[0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert cells[:, 0].tolist() == [0, 0, 4, 4, 8, 8]
+    sites = lattice.sites_of(np.array([9]))  # the second row of blocks, the second column
+    assert sites.tolist() == [2 * 16 + 2, 2 * 16 + 3, 3 * 16 + 2, 3 * 16 + 3]
+    assert Lattice((48, 64), (3, 4), 3).blocks == (3, 4)
