@@ -248,7 +248,7 @@ def compiler() -> Check:
 
 def store_works(root: str) -> Check:
     """A small object can be written, read back and deleted."""
-    from pipelines.store import open_store
+    from pipelines.store import STORE_FAULTS, open_store
 
     cure = "check the path and its permissions"
     if root.startswith("s3://"):
@@ -261,7 +261,7 @@ def store_works(root: str) -> Check:
         store.filesystem.pipe_file(name, data)
         same = store.filesystem.cat_file(name) == data
         store.filesystem.rm_file(name)
-    except (UsageError, OSError) as error:
+    except (UsageError, *STORE_FAULTS) as error:
         return Check("store", "missing", str(error), cure)
     where = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
     place = f"{root} at {where}" if root.startswith("s3://") else store.root

@@ -19,7 +19,7 @@ from pipelines.batch import Row, items_alone
 from pipelines.config import PreprocessJob, SourceConfig
 from pipelines.identity import content_id, fingerprint, item_key
 from pipelines.progress import progress
-from pipelines.store import Store, local_file, open_bytes, open_url
+from pipelines.store import STORE_FAULTS, Store, local_file, open_bytes, open_url
 
 VERSION = 1
 """Raised when the same file and layout would give other rows."""
@@ -48,7 +48,7 @@ def list_videos(config: SourceConfig) -> list[VideoFile]:
     filesystem, root = open_url(config.root)
     try:
         found = filesystem.find(root, detail=True)
-    except (OSError, ValueError) as error:
+    except STORE_FAULTS as error:
         raise UsageError(f"source.root: got {config.root!r}, which cannot be listed ({error})") from error
     if not found and not filesystem.exists(root):
         raise UsageError(

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import fsspec
 import pyarrow.fs
+from botocore.exceptions import BotoCoreError
 from fsspec.implementations.local import LocalFileSystem
 
 from equivdm.errors import UsageError
@@ -85,6 +86,10 @@ def open_bytes(filesystem: fsspec.AbstractFileSystem, path: str) -> BufferedIOBa
     return cast(BufferedIOBase, filesystem.open(path, "rb"))
 
 
+STORE_FAULTS = (OSError, ImportError, ValueError, BotoCoreError)
+"""What a place that is absent, closed or out of reach raises. Botocore's own errors are no OSErrors."""
+
+
 def open_url(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Return the filesystem of a folder or an `s3://` URL, and the path in it without a trailing slash."""
     if "://" not in url:
@@ -109,7 +114,7 @@ def open_store(config: StoreConfig) -> Store:
         probe = store.path(f".write-probe-{uuid4().hex}")
         filesystem.pipe_file(probe, b"equivdm")
         filesystem.rm_file(probe)
-    except (OSError, ImportError, ValueError) as error:
+    except STORE_FAULTS as error:
         raise UsageError(
             f"store.root: got {config.root!r}, which cannot be written ({error}); "
             "wanted a folder or an s3:// prefix that this user may write to"

@@ -38,6 +38,17 @@ def test_a_store_is_tried(tmp_path: Path) -> None:
     assert "cannot be written" in broken.found
 
 
+def test_a_bucket_is_tried_where_the_environment_says_it_is(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    works = doctor.store_works("s3://videos/doctor")
+    assert (works.state, s3_endpoint in works.found) == ("ok", True)
+    assert doctor.store_works("s3://no-such-bucket/store").state == "missing"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    away = doctor.store_works("s3://videos/doctor")
+    assert away.state == "missing"
+    assert "127.0.0.1:9" in away.found
+    assert "AWS_ENDPOINT_URL" in away.cure
+
+
 @pytest.mark.ray
 def test_the_table_says_whether_a_run_on_the_cpu_can_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

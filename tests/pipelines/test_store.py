@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from equivdm.errors import UsageError
-from pipelines.config import StoreConfig
+from pipelines.config import SourceConfig, StoreConfig
+from pipelines.manifest import list_videos
 from pipelines.store import Store, open_store
 
 
@@ -36,3 +37,12 @@ def test_a_store_under_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_bucket_that_does_not_exist_is_refused(s3_endpoint: str) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         open_store(StoreConfig(root="s3://no-such-bucket/prefix"))
+
+
+def test_a_server_out_of_reach_is_one_line_too(monkeypatch: pytest.MonkeyPatch, s3_endpoint: str) -> None:
+    del s3_endpoint  # its credentials are set
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(UsageError, match=r"^store.root: got 's3://videos/a', which cannot be written .*127.0.0.1:9"):
+        open_store(StoreConfig(root="s3://videos/a"))
+    with pytest.raises(UsageError, match=r"^source.root: got 's3://videos/a', which cannot be listed .*127.0.0.1:9"):
+        list_videos(SourceConfig(root="s3://videos/a"))
