@@ -8,8 +8,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from equivdm.config import FlowConfig
+from equivdm.flow import estimate_motion
+from equivdm.noise import warped_noise
+from equivdm.video.decode import decode
 from equivdm.video.synthetic import render_scene
 from equivdm.video.write import write_video
+from jobs import warp as module
 from jobs.cli import main
 
 
@@ -42,6 +47,26 @@ def test_noise_is_a_function_of_the_seed(video: str, tmp_path: Path) -> None:
     first, again, other = ((tmp_path / f"{name}.npy").read_bytes() for name in "abc")
     assert first == again
     assert first != other
+
+
+def test_how_much_is_held_at_a_time_changes_no_byte(
+    video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["--time-stride", "2", "--beta", "0.8", "--dtype", "float32"]
+    warp(video, tmp_path / "a.npy", *argv)
+    monkeypatch.setattr(module, "STEPS_AT_ONCE", 3)
+    monkeypatch.setattr(module, "BYTES_AT_ONCE", 4 * 64 * 96 * 3)  # four frames
+    warp(video, tmp_path / "b.npy", *argv)
+    for suffix in (".npy", ".preview.mp4"):
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4  # and nothing is left of what was written on the way
+
+
+def test_it_is_the_noise_of_the_estimated_motion(video: str, tmp_path: Path) -> None:
+    warp(video, tmp_path / "a.npy", "--no-preview", "--grid", "8x12", "--seed", "5", "--dtype", "float32")
+    motion = estimate_motion(decode(video, range(9), None), FlowConfig())
+    noise = warped_noise(motion.forward, motion.backward, grid=(8, 12), channels=4, seed=5, unknown="fresh")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), noise)
 
 
 def test_grid_frames_and_time_stride_decide_the_shape(video: str, tmp_path: Path) -> None:
