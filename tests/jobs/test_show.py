@@ -1,0 +1,62 @@
+"""What a person sees of a run."""
+
+from pathlib import Path
+
+import pytest
+
+from equivdm.metrics.bootstrap import Interval
+from jobs.show import SHOWN_FAILURES, default_report_folder, in_words, show_summary
+from pipelines.batch import RunSummary
+from pipelines.config import EvaluateJob, StoreConfig
+
+WHOLE = {"inputs": 5, "done": 4, "filtered": 1, "quarantined": 0, "pending": 0, "new": 3}
+
+
+def test_a_run_adds_up_in_words() -> None:
+    summary = RunSummary("preprocess", 1.5, WHOLE)
+    assert in_words(summary) == "5 inputs = 4 done + 1 filtered + 0 quarantined + 0 pending; 3 new"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problems", "code"),
+    [({}, (), 0), ({"pending": 1}, (), 1), ({"quarantined": 1}, (), 1), ({}, ("clips/x: 3 bytes, wanted 4",), 1)],
+)
+def test_the_exit_code_is_0_when_nothing_is_left_undone(
+    changes: dict[str, int], problems: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert show_summary(RunSummary("audit", 0.2, WHOLE | changes, problems=problems)) == code
+    out = capsys.readouterr().out
+    assert out.startswith("audit in 0.2 s: 5 inputs = ")
+    assert ("damaged clips/x: 3 bytes, wanted 4" in out) == bool(problems)
+
+
+def test_failures_are_listed_as_they_are_up_to_a_number(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    failures = [(f"[bold]{number}.mp4", "NotAVideo", "[/] got <html>") for number in range(SHOWN_FAILURES + 3)]
+    show_summary(RunSummary("preprocess", 1.0, WHOLE, failures))
+    out = capsys.readouterr().out
+    assert out.count("NotAVideo") == SHOWN_FAILURES
+    assert "[bold]0.mp4" in out  # a file's name is no markup
+    assert "and 3 more" in out
+
+
+def test_means_stand_side_by_side_with_their_intervals(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    means = {
+        name: {"cf_psnr": Interval(mean, mean - 1, mean + 1, 12)} for name, mean in (("warped", 22.5), ("other", 17.0))
+    }
+    show_summary(RunSummary("evaluate", 1.0, WHOLE, means=means))
+    lines = capsys.readouterr().out.splitlines()
+    assert any("warped" in line and "other" in line for line in lines)
+    assert any("cf_psnr" in line and "22.5 (21.5 to 23.5)" in line and "17 (16 to 18)" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("store", "folder"), [("/data/store", "/data/report"), ("s3://bucket/store", "report"), ("a/b", "a/report")]
+)
+def test_a_report_lies_beside_a_store_on_this_machine(store: str, folder: str) -> None:
+    assert default_report_folder(EvaluateJob(store=StoreConfig(root=store), renders=("a",))) == Path(folder)
