@@ -1,7 +1,7 @@
 """Particles that ride on the flow. They carry labels only; the noise is drawn for the labels afterwards.
 
 What happens to a particle depends on its label, the flow, and the number of particles in its block and cell, never on
-the order of particles: the noise is the same however they are spread over threads, chunks or devices.
+the order of particles: the noise is the same however they are spread over threads and chunks.
 """
 
 from collections.abc import Mapping
