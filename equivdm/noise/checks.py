@@ -114,3 +114,9 @@ def check_beta(beta: float) -> None:
     """Check the share of warped noise."""
     if not 0 <= beta <= 1:
         raise ValueError(f"beta: got {beta}, wanted a number from 0 (independent) to 1 (warped only)")
+
+
+def check_threads(threads: int) -> None:
+    """Check the number of threads."""
+    if threads < 1:
+        raise ValueError(f"threads: got {threads}, wanted at least 1")

@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int32
 from numpy.typing import DTypeLike
 
 from equivdm.arrays import NoiseArray
-from equivdm.noise.checks import check_beta, check_channels, check_seed
+from equivdm.noise.checks import check_beta, check_channels, check_seed, check_threads
 from equivdm.noise.columns import pack, unpack
 from equivdm.noise.compiled import constant
 from equivdm.noise.normals import ONE, groups, normal_table, write_mixed
@@ -76,6 +76,7 @@ class MotionPlan:
         check_beta(beta)
         check_channels(channels)
         check_seed(seed)
+        check_threads(threads)
         out = np.empty((len(self.frames), channels, self.grid[0] * self.grid[1]), np.float32)
         numbers, scale = np.array(self.frames, np.int32), self.scale
 

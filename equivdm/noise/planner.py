@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Int32
 
 from equivdm.arrays import Flow, Mask
-from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, fix
+from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, check_threads, fix
 from equivdm.noise.columns import pack, unpack
 from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, FixedFlow, U, V, X, Y
-from equivdm.noise.lattice import Lattice
+from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
 
@@ -44,12 +44,14 @@ class MotionPlanner:
     def __init__(self, size: tuple[int, int], *, grid: tuple[int, int], per_cell: int = 4, threads: int = 1) -> None:
         """Begin at frame 0 of a video whose flow has `size` (height, width) px; see `plan_motion` for the rest."""
         check_grid(grid, per_cell, size)
+        check_threads(threads)
         self.frame = 0
         """The frame that waits."""
         self.threads = threads
         self._particles = Particles.none(Lattice((size[0], size[1]), (grid[0], grid[1]), per_cell))
         self._particles.restart(0)
         self._moved = False  # whether the particles came to the waiting frame by motion
+        self._finished = False
         self._emitted: list[_Emitted] = []
         self._noted = 0
 
@@ -67,6 +69,7 @@ class MotionPlanner:
 
         Raises ValueError for arguments out of range; a vector that is refused stops it before that step.
         """
+        self._check_open()
         flow = check_flow("forward", forward, size=self._particles.lattice.size)
         back = None if backward is None else check_flow("backward", backward, like=flow)
         mask = None if occlusion is None else check_mask("occlusion", occlusion, flow)
@@ -87,8 +90,10 @@ class MotionPlanner:
                 self.frame += 1
 
     def finish(self, frames: Collection[int] | None = None) -> None:
-        """Close the frame that waits; the video ends there."""
+        """Close the frame that waits; the video ends there. ValueError where it has ended already."""
+        self._check_open()
         self._close(frames, None)
+        self._finished = True
 
     def take(self) -> MotionPlan:
         """Return the plan of the frames that were closed, and asked for, since the last call; ValueError for none."""
@@ -117,22 +122,30 @@ class MotionPlanner:
     def state(self) -> bytes:
         """All that the rest of the video depends on, without the frames that `take` has not handed out."""
         lattice = self._particles.lattice
-        head = np.array((*lattice.size, *lattice.grid, lattice.per_cell, self.frame, self._moved), np.int32)
+        head = np.array(
+            (*lattice.size, *lattice.grid, lattice.per_cell, self.frame, self._moved, self._finished), np.int32
+        )
         return pack([head, *(np.diff(self._particles[row], prepend=np.int32(0)) for row in _KEPT)], STATE_VERSION)
 
     @classmethod
     def resume(cls, state: bytes, *, threads: int = 1) -> "MotionPlanner":
         """Return a planner that goes on from a `state`; ValueError for bytes that are damaged or something else."""
         head, *columns = unpack(state, STATE_VERSION)
-        if len(head) != 7 or len(columns) != len(_KEPT) or len({len(column) for column in columns}) != 1:
+        if len(head) != 8 or len(columns) != len(_KEPT) or len({len(column) for column in columns}) != 1:
             raise ValueError(f"motion plan: got {len(columns)} columns that are not those of a planner's state")
-        height, width, rows, cells, per_cell, frame, moved = head.tolist()
+        height, width, rows, cells, per_cell, frame, moved, finished = head.tolist()
         planner = cls((height, width), grid=(rows, cells), per_cell=per_cell, threads=threads)
-        planner.frame, planner._moved = frame, bool(moved)
-        planner._particles.load(
-            {row: np.cumsum(each, dtype=np.int32) for row, each in zip(_KEPT, columns, strict=True)}
-        )
+        planner.frame, planner._moved, planner._finished = frame, bool(moved), bool(finished)
+        kept = {row: np.cumsum(each, dtype=np.int32) for row, each in zip(_KEPT, columns, strict=True)}
+        for row, pixels in ((X, width), (Y, height)):  # the compiled kernels rely on it
+            if not 0 <= int(kept[row].min(initial=0)) <= int(kept[row].max(initial=0)) < pixels * PIXEL:
+                raise ValueError("motion plan: the planner's state has particles outside its frame; make it again")
+        planner._particles.load(kept)
         return planner
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise ValueError(f"motion plan: the video was finished at frame {self.frame}; begin another planner")
 
     def _close(self, frames: Collection[int] | None, following: FixedFlow | None) -> None:
         """Bring the waiting frame to its final state, and note it where it is to be emitted."""

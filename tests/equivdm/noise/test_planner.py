@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from equivdm.noise import MotionPlanner, plan_motion
+from equivdm.noise.columns import pack, unpack
+from equivdm.noise.planner import STATE_VERSION
 from tests.equivdm.noise.motions import affine_flow, coverage, smooth_flow, turn
 
 SIZE, GRID = (48, 64), (6, 8)
@@ -83,3 +85,28 @@ def test_a_state_that_is_none_is_refused(damage) -> None:
 
 def plan_bytes() -> bytes:
     return plan_motion(flows("zoom"), grid=GRID).to_bytes()
+
+
+def test_a_video_ends_once() -> None:
+    planner = MotionPlanner(SIZE, grid=GRID)
+    planner.finish()
+    for ended in (planner, MotionPlanner.resume(planner.state)):
+        with pytest.raises(ValueError, match=r"^motion plan: the video was finished at frame 0"):
+            ended.finish()
+        with pytest.raises(ValueError, match=r"^motion plan: the video was finished at frame 0"):
+            ended.extend(flows("zoom"))
+
+
+def test_a_state_with_particles_outside_the_frame_is_refused() -> None:
+    head, x, *others = unpack(MotionPlanner(SIZE, grid=GRID).state, STATE_VERSION)
+    x[0] = SIZE[1] << 16
+    with pytest.raises(ValueError, match=r"^motion plan: the planner's state has particles outside its frame"):
+        MotionPlanner.resume(pack([head, x, *others], STATE_VERSION))
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_no_threads_are_refused(threads: int) -> None:
+    with pytest.raises(ValueError, match=f"^threads: got {threads}, wanted at least 1$"):
+        MotionPlanner(SIZE, grid=GRID, threads=threads)
+    with pytest.raises(ValueError, match=f"^threads: got {threads}, wanted at least 1$"):
+        plan_motion(flows("zoom"), grid=GRID).noise(1, 2, threads=threads)
