@@ -12,6 +12,9 @@ from moto.server import ThreadedMotoServer
 from pipelines.config import RayConfig
 from pipelines.ray_session import ray_session
 
+# Before anything imports triton: these tests run its kernels in Python. `make gpu-check` runs them on a GPU.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 
 @pytest.fixture(scope="session")
 def assets() -> Path:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from equivdm.arrays import Flow, Mask
 from equivdm.noise.compiled import constant
 from equivdm.noise.flows import FixedFlow, mark_unknown, to_fixed
+from equivdm.noise.tensors import on_host
 
 Unknown = Literal["refuse", "fresh"]
 """What becomes of a vector that is not finite, or longer than the frame: an error, or fresh noise where it leads."""
@@ -26,14 +27,15 @@ FINEST = 64
 """Most particles along one pixel of the flow: closer ones would round onto the border of their cell."""
 
 
-def check_flow(name: str, flow: np.ndarray, like: Flow | None = None, size: tuple[int, int] | None = None) -> Flow:
-    """Return `flow` contiguous and read-only (one type for the compiled kernels).
+def check_flow(name: str, flow: Any, like: Flow | None = None, size: tuple[int, int] | None = None) -> Flow:
+    """Return `flow`, an array or a tensor of the host, as a contiguous and read-only array: the kernels' one type.
 
     Of the shape of `like`, or of `size` (height, width), where they are given. Its numbers are checked by `fix`.
     """
+    flow = on_host(flow)
     if not isinstance(flow, np.ndarray) or flow.dtype != np.float32:
         got = getattr(flow, "dtype", type(flow).__name__)
-        raise ValueError(f"{name}: got {got}, wanted a float32 numpy array; convert it with astype(np.float32)")
+        raise ValueError(f"{name}: got {got}, wanted a float32 array or tensor; convert it")
     if flow.ndim != 4 or flow.shape[3] != 2 or min(flow.shape) < 1:
         raise ValueError(f"{name}: got shape {flow.shape}, wanted (steps, height, width, 2) with at least one step")
     if max(flow.shape[1:3]) > SIDE_LIMIT:
@@ -45,11 +47,12 @@ def check_flow(name: str, flow: np.ndarray, like: Flow | None = None, size: tupl
     return constant(flow)
 
 
-def check_mask(name: str, mask: np.ndarray, flow: Flow) -> Mask:
-    """Return a mask of the flow's pixels contiguous and read-only."""
+def check_mask(name: str, mask: Any, flow: Flow) -> Mask:
+    """Return a mask of the flow's pixels, an array or a tensor of the host, as a contiguous and read-only array."""
+    mask = on_host(mask)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != flow.shape[:3]:
         got = f"{getattr(mask, 'dtype', type(mask).__name__)} of shape {getattr(mask, 'shape', None)}"
-        raise ValueError(f"{name}: got {got}, wanted a bool numpy array of shape {flow.shape[:3]}")
+        raise ValueError(f"{name}: got {got}, wanted bool of shape {flow.shape[:3]}")
     return constant(mask)
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -16,6 +17,10 @@ from equivdm.noise.columns import pack, unpack
 from equivdm.noise.compiled import constant
 from equivdm.noise.normals import ONE, groups, normal_table, write_mixed
 from equivdm.noise.philox import DEEPEST, LANES, Columns, add_values, add_weights
+from equivdm.noise.tensors import in_type
+
+if TYPE_CHECKING:
+    import torch
 
 Tracks = Int32[np.ndarray, " tracks"]
 Entries = Int32[np.ndarray, " entries"]
@@ -65,13 +70,20 @@ class MotionPlan:
         if not sound:
             raise ValueError("motion plan: its columns contradict each other; make the plan again with plan_motion")
 
+    @overload
     def noise(
         self, seed: int, channels: int, *, beta: float = 1.0, dtype: DTypeLike = np.float32, threads: int = 1
-    ) -> NoiseArray:
+    ) -> NoiseArray: ...
+    @overload
+    def noise(
+        self, seed: int, channels: int, *, beta: float = 1.0, dtype: "torch.dtype", threads: int = 1
+    ) -> "torch.Tensor": ...
+    def noise(self, seed: int, channels: int, *, beta: float = 1.0, dtype: Any = np.float32, threads: int = 1) -> Any:
         """Draw the noise of shape (emitted frames, channels, height, width); each frame is exactly white and unit.
 
         A pure function of the plan and the arguments, but for `threads`, which changes no bit. `beta` below 1 mixes in
-        independent noise of the same seed (`mix`). `seed` in [0, 2^64), `channels` >= 1, else ValueError.
+        independent noise of the same seed (`mix`). A numpy `dtype` gives an array, one of torch (which has bfloat16) a
+        tensor; both are rounded from float32. `seed` in [0, 2^64), `channels` >= 1, else ValueError.
         """
         check_beta(beta)
         check_channels(channels)
@@ -96,7 +108,7 @@ class MotionPlan:
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(draw, tasks))
-        return out.reshape(len(self.frames), channels, *self.grid).astype(dtype, copy=False)
+        return in_type(out.reshape(len(self.frames), channels, *self.grid), dtype)
 
     @cached_property
     def scale(self) -> Float32[np.ndarray, "frames cells"]:

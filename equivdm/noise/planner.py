@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
 
-from equivdm.arrays import Flow, Mask
 from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, check_threads, fix
 from equivdm.noise.columns import pack, unpack
 from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, FixedFlow, U, V, X, Y
@@ -57,17 +57,18 @@ class MotionPlanner:
 
     def extend(
         self,
-        forward: Flow,
-        backward: Flow | None = None,
+        forward: Any,
+        backward: Any = None,
         *,
-        occlusion: Mask | None = None,
+        occlusion: Any = None,
         frames: Collection[int] | None = None,
         cuts: Collection[int] = (),
         unknown: Unknown = "refuse",
     ) -> None:
-        """Go on by the steps of `forward`; see `plan_motion`. `frames` and `cuts` count from the video's start.
+        """Go on by the steps of `forward`, an array or a tensor of the host; see `plan_motion`.
 
-        Raises ValueError for arguments out of range; a vector that is refused stops it before that step.
+        `frames` and `cuts` count from the video's start. Raises ValueError for arguments out of range; a vector that is
+        refused stops it before that step.
         """
         self._check_open()
         flow = check_flow("forward", forward, size=self._particles.lattice.size)

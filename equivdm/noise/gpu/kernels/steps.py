@@ -1,0 +1,335 @@
+"""Kernels that carry particles one step on: one program for a run of slots, or of blocks, of one clip.
+
+A slot holds one particle from its birth on, and is empty (block -1) once that is gone; new particles take the slots
+behind the last. So the order of slots is the order of the rows of `equivdm.noise.particles`, without moving any.
+"""
+
+import triton.language as tl
+
+from equivdm.noise import flows
+from equivdm.noise.gpu.kernels import kernel
+from equivdm.noise.gpu.kernels.flow import UNKNOWN, agrees, block_of, jumps, sample
+from equivdm.noise.gpu.kernels.random import hashed
+from equivdm.noise.lattice import PIXEL, PIXEL_BITS
+from equivdm.noise.particles import CROWDED, ROOT, STARVED
+from equivdm.noise.philox import DEEPEST, Stream
+
+X = tl.constexpr(flows.X)
+Y = tl.constexpr(flows.Y)
+U = tl.constexpr(flows.U)
+V = tl.constexpr(flows.V)
+BLOCK = tl.constexpr(flows.BLOCK)
+BIRTH = tl.constexpr(flows.BIRTH)
+SITE = tl.constexpr(flows.SITE)
+PATH = tl.constexpr(flows.PATH)
+_BITS = tl.constexpr(PIXEL_BITS)
+_PIXEL = tl.constexpr(PIXEL)
+_CROWDED = tl.constexpr(CROWDED)
+_STARVED = tl.constexpr(STARVED)
+_ROOT = tl.constexpr(ROOT)
+_LAST_PATH = tl.constexpr((1 << 2 * DEEPEST) - 1)
+_JITTER = tl.constexpr(int(Stream.JITTER))
+_THINNING = tl.constexpr(int(Stream.THINNING))
+STEP = tl.constexpr(0)
+FRAME = tl.constexpr(1)
+"""Words of the clock: the step of the flow at hand, and the number of the frame that waits."""
+
+
+@kernel
+def _slots(stops, SLOTS: tl.constexpr):
+    """Return the clip, the slots of this program, and which of them are in use."""
+    clip = tl.program_id(1)
+    slot = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
+    return clip, slot, slot < tl.load(stops + clip)
+
+
+@kernel
+def _frame_of(flow, clock, clip, steps, height, width):
+    """Return where a clip's field of the step at hand begins, for fields of height x width."""
+    step = tl.load(clock + STEP)
+    return flow + (clip.to(tl.int64) * steps + step) * height * width
+
+
+@kernel
+def move(
+    table, stops, counts, clock, forward, backward, mask, steps, height, width, rows, columns, capacity,
+    TWO_WAYS: tl.constexpr, MASKED: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """Move particles by the forward flow; empty the slots of those that are lost; count the others by blocks."""
+    clip, slot, used = _slots(stops, SLOTS)
+    row = tl.num_programs(1) * capacity
+    here = table + clip * capacity + slot
+    live = used & (tl.load(here + BLOCK * row, mask=used, other=-1) >= 0)
+    x = tl.load(here + X * row, mask=live, other=0)
+    y = tl.load(here + Y * row, mask=live, other=0)
+    flow = _frame_of(forward, clock, clip, steps, height, width * 2)
+    u, v = sample(flow, x, y, height, width, live)
+    seen = live & (u != UNKNOWN)
+    if MASKED:
+        hides = _frame_of(mask, clock, clip, steps, height, width)
+        seen &= tl.load(hides + (y >> _BITS) * width + (x >> _BITS), mask=live, other=0) == 0
+    x, y = x + u, y + v
+    seen &= (x >= 0) & (x < width * _PIXEL) & (y >= 0) & (y < height * _PIXEL)
+    if TWO_WAYS:
+        back = _frame_of(backward, clock, clip, steps, height, width * 2)
+        seen &= agrees(back, x, y, u, v, height, width, live)
+    block = block_of(x, y, height, width, rows, columns)
+    tl.store(here + X * row, x, mask=seen)
+    tl.store(here + Y * row, y, mask=seen)
+    tl.store(here + U * row, u, mask=seen)
+    tl.store(here + V * row, v, mask=seen)
+    tl.store(here + BLOCK * row, tl.where(seen, block, -1), mask=used)
+    tl.atomic_add(counts + clip * rows * columns + block, 1, mask=seen, sem="relaxed")
+
+
+@kernel
+def find_jumps(
+    table, stops, counts, calm, jumped, clock, following, steps, height, width, blocks, nominal, capacity,
+    SLOTS: tl.constexpr,
+):  # fmt: skip
+    """Mark particles in crowded blocks whose velocity would jump, and count those that go on as they came."""
+    clip, slot, used = _slots(stops, SLOTS)
+    row = tl.num_programs(1) * capacity
+    here = table + clip * capacity + slot
+    block = tl.load(here + BLOCK * row, mask=used, other=-1)
+    crowd = tl.load(counts + clip * blocks + block, mask=block >= 0, other=0)
+    crowded = 2 * crowd > 3 * nominal
+    x = tl.load(here + X * row, mask=crowded, other=0)
+    y = tl.load(here + Y * row, mask=crowded, other=0)
+    u = tl.load(here + U * row, mask=crowded, other=0)
+    v = tl.load(here + V * row, mask=crowded, other=0)
+    flow = _frame_of(following, clock, clip, steps, height, width * 2)
+    jump = crowded & jumps(flow, x, y, u, v, height, width, crowded)
+    tl.store(jumped + clip * capacity + slot, jump.to(tl.int8), mask=used)
+    tl.atomic_add(calm + clip * blocks + block, 1, mask=crowded & ~jump, sem="relaxed")
+
+
+@kernel
+def drop_jumps(table, stops, counts, calm, jumped, blocks, nominal, capacity, SLOTS: tl.constexpr):
+    """Empty the slots of those that jump where at least half the nominal number goes on as it came."""
+    clip, slot, used = _slots(stops, SLOTS)
+    row = tl.num_programs(1) * capacity
+    jump = tl.load(jumped + clip * capacity + slot, mask=used, other=0) != 0
+    at = table + BLOCK * row + clip * capacity + slot
+    block = tl.load(at, mask=jump, other=0)
+    gone = jump & (2 * tl.load(calm + clip * blocks + block, mask=jump, other=0) >= nominal)
+    tl.store(at, -1, mask=gone)
+    tl.atomic_add(counts + clip * blocks + block, -1, mask=gone, sem="relaxed")
+
+
+@kernel
+def thin(table, stops, counts, thinned, clock, blocks, nominal, capacity, SLOTS: tl.constexpr):
+    """Empty slots of crowded blocks by a hash of label and frame, so that about the limit remains."""
+    clip, slot, used = _slots(stops, SLOTS)
+    row = tl.num_programs(1) * capacity
+    here = table + clip * capacity + slot
+    block = tl.load(here + BLOCK * row, mask=used, other=-1)
+    crowd = tl.load(counts + clip * blocks + block, mask=block >= 0, other=0)
+    limit = _CROWDED * nominal
+    crowded = crowd > limit
+    if tl.max(crowded.to(tl.int32), 0) > 0:
+        site = tl.load(here + SITE * row, mask=crowded, other=0)
+        birth = tl.load(here + BIRTH * row, mask=crowded, other=0)
+        path = tl.load(here + PATH * row, mask=crowded, other=0)
+        frame = tl.load(clock + FRAME).to(tl.uint32)
+        bits = hashed(site, birth, path, (frame << 4) | _THINNING)
+        gone = crowded & ((bits * crowd) >> 32 >= limit)
+        tl.store(here + BLOCK * row, -1, mask=gone)
+        tl.atomic_add(thinned + clip * blocks + block, 1, mask=gone, sem="relaxed")
+
+
+@kernel
+def judge(
+    counts, thinned, split, ranks, fills, rows, columns, per_cell,
+    HALVES: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """Find the cells whose particles shall split and the blocks to be filled; see `equivdm.noise.flows.judge`.
+
+    Writes the number of particles of a cell that splits, else 0; the place of a block among those of its program that
+    are filled, else -1; and the number of those.
+    """
+    clip = tl.program_id(1)
+    blocks = rows * columns
+    block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
+    real = block < blocks
+    across, up = block // columns // HALVES, block % columns // HALVES
+    corner = across * HALVES * columns + up * HALVES
+    held, most, empty = tl.zeros_like(block), tl.zeros_like(block), tl.zeros_like(block)
+    for down in tl.static_range(HALVES):
+        for right in tl.static_range(HALVES):
+            at = clip * blocks + corner + down * columns + right
+            count = tl.load(counts + at, mask=real, other=1) - tl.load(thinned + at, mask=real, other=0)
+            held += count
+            most = tl.maximum(most, count)
+            empty += (count == 0).to(tl.int32)
+    area = per_cell * per_cell
+    splits = (2 * held < area) & (empty <= 1) & (4 * HALVES * HALVES * most <= 3 * area) & (HALVES > 1)
+    cell = across * (columns // HALVES) + up
+    tl.store(split + clip * (blocks // (HALVES * HALVES)) + cell, tl.where(splits, held, 0), mask=real)
+    at = clip * blocks + block
+    own = tl.load(counts + at, mask=real, other=1) - tl.load(thinned + at, mask=real, other=0)
+    bare = (real & (own == 0) & (held < _STARVED) & ~splits).to(tl.int32)
+    place = tl.cumsum(bare, 0)
+    tl.store(ranks + at, tl.where(bare > 0, place - 1, -1), mask=real)
+    tl.store(fills + clip * tl.num_programs(0) + tl.program_id(0), tl.sum(bare, 0))
+
+
+@kernel
+def _parents(here, row, split, used, columns, HALVES: tl.constexpr):
+    """Return which slots hold a particle that splits, as 0 or 1, and the number of particles in its cell."""
+    block = tl.load(here + BLOCK * row, mask=used, other=-1)
+    cell = block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
+    held = tl.load(split + cell, mask=block >= 0, other=0)
+    path = tl.load(here + PATH * row, mask=held > 0, other=0)
+    return ((held > 0) & (path <= _LAST_PATH)).to(tl.int32), held
+
+
+@kernel
+def count_parents(table, stops, split, parents, cells, columns, capacity, HALVES: tl.constexpr, SLOTS: tl.constexpr):
+    """Count the particles of each program that split."""
+    clip, slot, used = _slots(stops, SLOTS)
+    here = table + clip * capacity + slot
+    chosen, _ = _parents(here, tl.num_programs(1) * capacity, split + clip * cells, used, columns, HALVES)
+    tl.store(parents + clip * tl.num_programs(0) + tl.program_id(0), tl.sum(chosen, 0))
+
+
+@kernel
+def _scan(numbers, count, base, each, CHUNK: tl.constexpr):
+    """Turn numbers of things that take `each` slots into the slot of the first; return the slot behind the last."""
+    for first in range(0, count, CHUNK):
+        at = first + tl.arange(0, CHUNK)
+        number = tl.load(numbers + at, mask=at < count, other=0) * each
+        tl.store(numbers + at, base + tl.cumsum(number, 0) - number, mask=at < count)
+        base += tl.sum(number, 0)
+    return base
+
+
+@kernel
+def share_slots(
+    parents, fills, stops, before, needed, n_parents, n_fills, per_block, capacity, CHUNK: tl.constexpr
+):  # fmt: skip
+    """Give slots behind the last to the children of each program, then to the births; one program for a clip."""
+    clip = tl.program_id(0)
+    stop = tl.load(stops + clip)
+    tl.store(before + clip, stop)
+    stop = _scan(parents + clip * n_parents, n_parents, stop, 4, CHUNK)
+    stop = _scan(fills + clip * n_fills, n_fills, stop, per_block, CHUNK)
+    tl.store(needed + clip, tl.maximum(tl.load(needed + clip), stop))
+    tl.store(stops + clip, tl.minimum(stop, capacity))
+
+
+@kernel
+def split_parents(
+    table, before, split, parents, spread, counts, thinned, calm, height, width, rows, columns, capacity,
+    HALVES: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """Put four children in the place of each parent, and set the counts of blocks to 0 for the next step."""
+    clip, slot, used = _slots(before, SLOTS)
+    row = tl.num_programs(1) * capacity
+    blocks = rows * columns
+    tl.store(counts + clip * blocks + slot, 0, mask=slot < blocks)
+    tl.store(thinned + clip * blocks + slot, 0, mask=slot < blocks)
+    tl.store(calm + clip * blocks + slot, 0, mask=slot < blocks)
+    here = table + clip * capacity + slot
+    cells = split + clip * (blocks // (HALVES * HALVES))
+    chosen, held = _parents(here, row, cells, used, columns, HALVES)
+    first = tl.load(parents + clip * tl.num_programs(0) + tl.program_id(0)) + 4 * (tl.cumsum(chosen, 0) - chosen)
+    chosen = chosen > 0
+    if tl.max(chosen.to(tl.int32), 0) > 0:
+        tl.store(here + BLOCK * row, -1, mask=chosen)
+        down = tl.load(spread + 2 * held, mask=chosen, other=0)
+        right = tl.load(spread + 2 * held + 1, mask=chosen, other=0)
+        x = tl.load(here + X * row, mask=chosen, other=0)
+        y = tl.load(here + Y * row, mask=chosen, other=0)
+        birth = tl.load(here + BIRTH * row, mask=chosen, other=0)
+        site = tl.load(here + SITE * row, mask=chosen, other=0)
+        path = tl.load(here + PATH * row, mask=chosen, other=0)
+        for child in tl.static_range(4):
+            cx = tl.minimum(tl.maximum(x + (2 * (child & 1) - 1) * right, 0), width * _PIXEL - 1)
+            cy = tl.minimum(tl.maximum(y + ((child & 2) - 1) * down, 0), height * _PIXEL - 1)
+            block = block_of(cx, cy, height, width, rows, columns)
+            at = first + child
+            there = table + clip * capacity + at
+            _add(there, row, cx, cy, block, birth, site, 4 * path + child, chosen & (at < capacity))
+
+
+@kernel
+def _add(there, row, x, y, block, birth, site, path, room):
+    tl.store(there + X * row, x, mask=room)
+    tl.store(there + Y * row, y, mask=room)
+    tl.store(there + U * row, 0, mask=room)
+    tl.store(there + V * row, 0, mask=room)
+    tl.store(there + BLOCK * row, block, mask=room)
+    tl.store(there + BIRTH * row, birth, mask=room)
+    tl.store(there + SITE * row, site, mask=room)
+    tl.store(there + PATH * row, path, mask=room)
+
+
+@kernel
+def _jittered(site, jitter, pixels, sites):
+    parts = site.to(tl.int64) * 512 + 2 * jitter + 1
+    return (parts * (pixels * _PIXEL) // (sites * 512)).to(tl.int32)
+
+
+@kernel
+def _bear(there, row, site, frame, height, width, rows, columns, site_rows, site_columns, room):
+    """Add a particle at each site, jittered within it by a hash of its label; return the blocks."""
+    bits = hashed(site, tl.zeros_like(site) + frame, tl.zeros_like(site) + _ROOT, _JITTER)
+    x = _jittered(site % site_columns, bits & 255, width, site_columns)
+    y = _jittered(site // site_columns, (bits >> 8) & 255, height, site_rows)
+    block = block_of(x, y, height, width, rows, columns)
+    _add(there, row, x, y, block, frame, site, _ROOT, room)
+    return block
+
+
+@kernel
+def fill(
+    table, ranks, fills, clock, height, width, rows, columns, capacity, SIDE: tl.constexpr, SLOTS: tl.constexpr
+):  # fmt: skip
+    """Give birth to a particle at each of the SIDE x SIDE sites of the blocks to be filled, block by block."""
+    clip = tl.program_id(1)
+    block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
+    rank = tl.load(ranks + clip * rows * columns + block, mask=block < rows * columns, other=-1)
+    first = tl.load(fills + clip * tl.num_programs(0) + tl.program_id(0)) + rank * (SIDE * SIDE)
+    if tl.max(rank, 0) >= 0:
+        frame = tl.load(clock + FRAME)
+        for place in range(SIDE * SIDE):
+            site_row = block // columns * SIDE + place // SIDE
+            site = site_row * (columns * SIDE) + block % columns * SIDE + place % SIDE
+            at = first + place
+            there = table + clip * capacity + at
+            room = (rank >= 0) & (at < capacity)
+            row = tl.num_programs(1) * capacity
+            _bear(there, row, site, frame, height, width, rows, columns, rows * SIDE, columns * SIDE, room)
+
+
+@kernel
+def restart(
+    table, stops, counts, clock, height, width, rows, columns, capacity, SIDE: tl.constexpr, SLOTS: tl.constexpr
+):  # fmt: skip
+    """Empty the slots in use, and give birth to a particle at every site behind them."""
+    clip, slot, used = _slots(stops, SLOTS)
+    row = tl.num_programs(1) * capacity
+    stop = tl.load(stops + clip)
+    tl.store(table + BLOCK * row + clip * capacity + slot, -1, mask=used)
+    site = slot
+    born = site < rows * columns * SIDE * SIDE
+    at = stop + site
+    room = born & (at < capacity)
+    frame = tl.load(clock + FRAME)
+    there = table + clip * capacity + at
+    block = _bear(there, row, site, frame, height, width, rows, columns, rows * SIDE, columns * SIDE, room)
+    tl.atomic_add(counts + clip * rows * columns + block, 1, mask=born, sem="relaxed")
+
+
+@kernel
+def note(table, stops, cells, places, clock, columns, capacity, HALVES: tl.constexpr, SLOTS: tl.constexpr):
+    """Write the cell of each particle, -1 for an empty slot, where the waiting frame is one to be emitted."""
+    place = tl.load(places + tl.load(clock + STEP))
+    if place >= 0:
+        clip, slot, used = _slots(stops, SLOTS)
+        row = tl.num_programs(1) * capacity
+        block = tl.load(table + BLOCK * row + clip * capacity + slot, mask=used, other=-1)
+        cell = block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
+        at = cells + (place.to(tl.int64) * tl.num_programs(1) + clip) * capacity + slot
+        tl.store(at, tl.where(block >= 0, cell, -1).to(cells.dtype.element_ty), mask=slot < capacity)

@@ -1,0 +1,214 @@
+"""Particles of a batch of clips on a GPU, carried on without a word to the host."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Int32
+
+from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, U, V, X, Y
+from equivdm.noise.gpu.kernels import launch, steps
+from equivdm.noise.lattice import Lattice
+
+SLOTS = 512
+"""Slots, or blocks, that one program of a kernel works on."""
+ROWS = 8
+_CHUNK = 1024
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class StepFlows:
+    """The fields that a chunk of video is carried on by, each of shape (clips, steps, height, width, ...)."""
+
+    forward: Tensor
+    backward: Tensor | None
+    mask: Tensor | None
+
+    @property
+    def leads_only(self) -> bool:
+        """Whether what hides a particle can show in the next step only."""
+        return self.backward is None and self.mask is None
+
+
+class Particles:
+    """The particles of `clips` clips on one lattice, in slots; see `equivdm.noise.gpu.steps`.
+
+    Everything happens on the device, in the order of calls, and nothing is read back: `stops` (slots in use) and
+    `needed` (slots that there should have been) are for who can wait.
+    """
+
+    def __init__(self, lattice: Lattice, clips: int, capacity: int, device: torch.device) -> None:
+        """Make room for `capacity` particles a clip; there are none yet."""
+        if clips * capacity * ROWS >= 1 << 31:
+            raise ValueError(f"clips: got {clips} with room for {capacity} particles each; wanted fewer at a time")
+        self.lattice, self.clips, self.capacity, self.device = lattice, clips, capacity, device
+        self.blocks = lattice.blocks[0] * lattice.blocks[1]
+        self.cells = lattice.grid[0] * lattice.grid[1]
+        self.sites = lattice.sites[0] * lattice.sites[1]
+        self._slot_programs = _quotient(max(capacity, self.sites), SLOTS)
+        self._block_programs = _quotient(self.blocks, SLOTS)
+        self.table = self._zeros(ROWS, clips, capacity)
+        self.table[BLOCK] = -1
+        self.stops, self.needed, self._before = self._zeros(3, clips)
+        self.clock = self._zeros(2)
+        self.counts, self._thinned, self._calm, self._ranks = self._zeros(4, clips, self.blocks)
+        self._split = self._zeros(clips, self.cells)
+        self._fills = self._zeros(clips, self._block_programs)
+        self._parents = self._zeros(clips, self._slot_programs)
+        self._jumped = torch.zeros(clips, capacity, dtype=torch.int8, device=device)
+        self._spread = _spread(lattice, device)
+
+    def restart(self) -> None:
+        """Drop all and give birth to one at every site, as at the start of a shot, at the frame of the clock."""
+        self.counts.zero_()
+        launch(
+            steps.restart, self._slot_grid,
+            self.table, self.stops, self.counts, self.clock, *self._sides, self.capacity,
+            SIDE=self.lattice.per_block, SLOTS=SLOTS,
+        )  # fmt: skip
+        self.stops += self.sites
+        torch.maximum(self.needed, self.stops, out=self.needed)
+        self.stops.clamp_(max=self.capacity)
+
+    def cull(self, fields: StepFlows) -> None:
+        """Drop what something has moved over, by the forward flow of the step at hand."""
+        nominal = self.lattice.per_block**2
+        launch(
+            steps.find_jumps, self._slot_grid,
+            self.table, self.stops, self.counts, self._calm, self._jumped, self.clock, fields.forward,
+            fields.forward.shape[1], *self.lattice.size, self.blocks, nominal, self.capacity, SLOTS=SLOTS,
+        )  # fmt: skip
+        launch(
+            steps.drop_jumps, self._slot_grid,
+            self.table, self.stops, self.counts, self._calm, self._jumped, self.blocks, nominal, self.capacity,
+            SLOTS=SLOTS,
+        )  # fmt: skip
+
+    def settle(self) -> None:
+        """Thin crowded blocks, split the particles of cells that zoom thins out, and fill what is bare."""
+        lattice, halves = self.lattice, self.lattice.halves
+        rows, columns = lattice.blocks
+        launch(
+            steps.thin, self._slot_grid,
+            self.table, self.stops, self.counts, self._thinned, self.clock, self.blocks, lattice.per_block**2,
+            self.capacity, SLOTS=SLOTS,
+        )  # fmt: skip
+        launch(
+            steps.judge, self._block_grid,
+            self.counts, self._thinned, self._split, self._ranks, self._fills, rows, columns, lattice.per_cell,
+            HALVES=halves, SLOTS=SLOTS,
+        )  # fmt: skip
+        launch(
+            steps.count_parents, self._slot_grid,
+            self.table, self.stops, self._split, self._parents, self.cells, columns, self.capacity,
+            HALVES=halves, SLOTS=SLOTS,
+        )  # fmt: skip
+        launch(
+            steps.share_slots, (self.clips,),
+            self._parents, self._fills, self.stops, self._before, self.needed, self._slot_programs,
+            self._block_programs, lattice.per_block**2, self.capacity, CHUNK=_CHUNK,
+        )  # fmt: skip
+        launch(
+            steps.split_parents, self._slot_grid,
+            self.table, self._before, self._split, self._parents, self._spread, self.counts, self._thinned,
+            self._calm, *self._sides, self.capacity, HALVES=halves, SLOTS=SLOTS,
+        )  # fmt: skip
+        launch(
+            steps.fill, self._block_grid,
+            self.table, self._ranks, self._fills, self.clock, *self._sides, self.capacity,
+            SIDE=lattice.per_block, SLOTS=SLOTS,
+        )  # fmt: skip
+
+    def note(self, cells: Tensor, places: Tensor) -> None:
+        """Write into `cells` (emitted frames, clips, capacity) at the place that `places` has for the step at hand."""
+        launch(
+            steps.note, self._slot_grid,
+            self.table, self.stops, cells, places, self.clock, self.lattice.blocks[1], self.capacity,
+            HALVES=self.lattice.halves, SLOTS=SLOTS,
+        )  # fmt: skip
+
+    def move(self, fields: StepFlows) -> None:
+        """Move them by the step at hand, and drop what is lost on the way."""
+        backward = fields.forward if fields.backward is None else fields.backward
+        mask = fields.forward if fields.mask is None else fields.mask
+        launch(
+            steps.move, self._slot_grid,
+            self.table, self.stops, self.counts, self.clock, fields.forward, backward, mask,
+            fields.forward.shape[1], *self._sides, self.capacity,
+            TWO_WAYS=fields.backward is not None, MASKED=fields.mask is not None, SLOTS=SLOTS,
+        )  # fmt: skip
+
+    # Between steps, with a word to the host
+
+    def tick(self) -> None:
+        """Set the clock one step on."""
+        self.clock += 1
+
+    def set_clock(self, frame: int) -> None:
+        """Set the clock to the first step of a chunk, which leads on from `frame`."""
+        self.clock.copy_(torch.tensor([0, frame], dtype=torch.int32))
+
+    def copy(self, capacity: int) -> "Particles":
+        """Return a copy in the same slots, with room for `capacity` a clip."""
+        return self._copy(capacity, [torch.arange(self.capacity, device=self.device)] * self.clips, self.stops)
+
+    def compacted(self) -> "Particles":
+        """Return a copy of those that are alive, in order, in slots without gaps."""
+        alive = [self.alive(clip) for clip in range(self.clips)]
+        return self._copy(self.capacity, alive, torch.tensor([len(slots) for slots in alive]))
+
+    def _copy(self, capacity: int, slots: list[Tensor], stops: Tensor) -> "Particles":
+        other = Particles(self.lattice, self.clips, capacity, self.device)
+        for clip, kept in enumerate(slots):
+            other.table[:, clip, : len(kept)] = self.table[:, clip, kept]
+        for into, what in ((other.stops, stops), (other.needed, stops), (other.counts, self.counts)):
+            into.copy_(what)
+        return other
+
+    def alive(self, clip: int) -> Tensor:
+        """Return the slots of a clip's particles, in order."""
+        return torch.nonzero(self.table[BLOCK, clip] >= 0).flatten()
+
+    def rows(self, clip: int) -> dict[int, Int32[np.ndarray, " particles"]]:
+        """Return what a planner's state keeps of a clip, by the rows of `equivdm.noise.flows`."""
+        kept = self.table[:, clip, self.alive(clip)].cpu().numpy()
+        return {row: kept[row] for row in (X, Y, U, V, BIRTH, SITE, PATH)}
+
+    def load(
+        self, clip: int, rows: dict[int, Int32[np.ndarray, " particles"]], blocks: Int32[np.ndarray, " n"]
+    ) -> None:
+        """Take the given rows, and blocks, for those of all particles of a clip."""
+        for row, column in (rows | {BLOCK: blocks}).items():
+            self.table[row, clip, : len(column)] = torch.from_numpy(column)
+        self.stops[clip] = self.needed[clip] = len(blocks)
+        self.counts[clip] = torch.from_numpy(np.bincount(blocks, minlength=self.blocks).astype(np.int32))
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.int32, device=self.device)
+
+    @property
+    def _sides(self) -> tuple[int, int, int, int]:
+        return *self.lattice.size, *self.lattice.blocks
+
+    @property
+    def _slot_grid(self) -> tuple[int, int]:
+        return self._slot_programs, self.clips
+
+    @property
+    def _block_grid(self) -> tuple[int, int]:
+        return self._block_programs, self.clips
+
+
+@lru_cache(maxsize=8)
+def _spread(lattice: Lattice, device: torch.device) -> Tensor:
+    """Return for each number of particles in a cell what `Lattice.spread` says of it: no square root on the device."""
+    numbers = np.arange(1, lattice.per_cell**2 + 1)
+    table = np.stack(lattice.spread(np.maximum(1, np.concatenate([[0], numbers]))), axis=1)
+    return torch.from_numpy(table).to(device)
+
+
+def _quotient(number: int, divisor: int) -> int:
+    return -(-number // divisor)
