@@ -66,16 +66,37 @@ def philox4x32(counter: Words, key: tuple[np.uint64, np.uint64]) -> Words:
 
 
 @kernel
+def _fill(
+    low: Tracks, high: Tracks, third: Tracks, last: np.uint64, seed: np.uint64, out: UInt32[np.ndarray, "4 n"]
+) -> None:
+    """Write the words of many counters (low, high, third, last) side by side: `philox4x32`, written out.
+
+    A call keeps the compiler from using vector units: it took eight times as long.
+    """
+    for i in range(low.shape[0]):
+        c0, c1 = np.uint64(np.uint32(low[i])), np.uint64(np.uint32(high[i]))
+        c2, c3 = np.uint64(np.uint32(third[i])), last
+        k0, k1 = seed & _LOW, seed >> _32
+        for _ in range(10):
+            first = _MULTIPLIER_0 * c0
+            second = _MULTIPLIER_1 * c2
+            c0, c1, c2, c3 = (second >> _32) ^ c1 ^ k0, second & _LOW, (first >> _32) ^ c3 ^ k1, first & _LOW
+            k0 = (k0 + _WEYL_0) & _LOW
+            k1 = (k1 + _WEYL_1) & _LOW
+        out[0, i] = np.uint32(c0)
+        out[1, i] = np.uint32(c1)
+        out[2, i] = np.uint32(c2)
+        out[3, i] = np.uint32(c3)
+
+
+@kernel
 def words(
     low: Int32[np.ndarray, " n"], high: Int32[np.ndarray, " n"], third: Int32[np.ndarray, " n"], fourth: int
 ) -> UInt32[np.ndarray, " n"]:
     """Return 32 bits for each counter (low, high, third, fourth) under the key 0, for what must not know a seed."""
-    out = np.empty(low.shape[0], np.uint32)
-    key = (np.uint64(0), np.uint64(0))
-    for i in range(low.shape[0]):
-        counter = (np.uint64(low[i]), np.uint64(high[i]), np.uint64(third[i]), np.uint64(fourth))
-        out[i] = np.uint32(philox4x32(counter, key)[0])
-    return out
+    out = np.empty((4, low.shape[0]), np.uint32)
+    _fill(low, high, third, np.uint64(fourth), np.uint64(0), out)
+    return out[0]
 
 
 @kernel
@@ -183,30 +204,6 @@ def add_weights(plan: Columns, weights: Int32[np.ndarray, "frames cells"]) -> No
         for frame in range(plan.starts[i], plan.stops[i]):
             weights[frame, plan.cells[cursor[frame]]] += square
             cursor[frame] += 1
-
-
-@kernel
-def _fill(
-    low: Tracks, high: Tracks, third: Tracks, last: np.uint64, seed: np.uint64, out: UInt32[np.ndarray, "4 n"]
-) -> None:
-    """Write the words of many counters (low, high, third, last) side by side: `philox4x32`, written out.
-
-    A call keeps the compiler from using vector units: it took eight times as long.
-    """
-    for i in range(low.shape[0]):
-        c0, c1 = np.uint64(np.uint32(low[i])), np.uint64(np.uint32(high[i]))
-        c2, c3 = np.uint64(np.uint32(third[i])), last
-        k0, k1 = seed & _LOW, seed >> _32
-        for _ in range(10):
-            first = _MULTIPLIER_0 * c0
-            second = _MULTIPLIER_1 * c2
-            c0, c1, c2, c3 = (second >> _32) ^ c1 ^ k0, second & _LOW, (first >> _32) ^ c3 ^ k1, first & _LOW
-            k0 = (k0 + _WEYL_0) & _LOW
-            k1 = (k1 + _WEYL_1) & _LOW
-        out[0, i] = np.uint32(c0)
-        out[1, i] = np.uint32(c1)
-        out[2, i] = np.uint32(c2)
-        out[3, i] = np.uint32(c3)
 
 
 @kernel
