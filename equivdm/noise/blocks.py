@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from equivdm.noise.compiled import kernel
+from equivdm.noise.compiled import Integer, kernel
 from equivdm.noise.flows import BIRTH, BLOCK, GONE, PATH, SITE, TRACK, Counts, Some, Table, U, V, X, Y
 from equivdm.noise.lattice import PIXEL
 
@@ -34,7 +34,7 @@ def leave(table: Table, lost: Some, counts: Counts) -> None:
 
 
 @kernel
-def tidy(table: Table, stop: int) -> int:
+def tidy(table: Table, stop: int) -> Integer:
     """Close the gaps of those that are GONE. Returns the new stop."""
     first = 0
     while first < stop and table[BLOCK, first] != GONE:

@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from equivdm.noise.compiled import constant, kernel
+from equivdm.noise.compiled import constant, instruction, kernel
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 
 StepFlow = Float32[np.ndarray, "height width 2"]
@@ -61,7 +60,7 @@ def is_wild(flow: StepFlow) -> bool:
     return wild
 
 
-@intrinsic
+@instruction
 def _lerp(_, a, b, weight):
     """Return a + (b - a) * weight in 32 bits, the product rounded to the nearest; weights have 14 bits.
 
@@ -125,13 +124,15 @@ def _load_corners(flow: Components, size: Size, pixel: Some, count: int, out: Co
 
 
 @kernel
-def _differ(a: np.int32, b: np.int32, c: np.int32, d: np.int32) -> bool:
+def _differ(a: np.int32, b: np.int32, c: np.int32, d: np.int32) -> np.bool_:
     # The difference of two numbers of 32 bits is right as an unsigned one.
     return np.uint32(max(a, b, c, d) - min(a, b, c, d)) > np.uint32(_EDGE)
 
 
 @kernel
-def _pick(a: np.int32, b: np.int32, c: np.int32, d: np.int32, weights: tuple[np.int32, np.int32], edge: bool) -> int:
+def _pick(
+    a: np.int32, b: np.int32, c: np.int32, d: np.int32, weights: tuple[np.int32, np.int32], edge: np.bool_
+) -> np.int32:
     """Return the bilinear blend of the corners a b / c d, or the nearest of them at an `edge`."""
     right, down = weights
     upper = b if right >= _HALF_WEIGHT else a
@@ -208,7 +209,7 @@ def _coarse(displacement: np.int32) -> np.float64:
 
 
 @kernel
-def _far(a_u: np.float64, a_v: np.float64, b_u: np.float64, b_v: np.float64, share: tuple[int, int]) -> bool:
+def _far(a_u: np.float64, a_v: np.float64, b_u: np.float64, b_v: np.float64, share: tuple[int, int]) -> np.bool_:
     """Say whether share[0] (|a - b|^2 - 0.5 px^2) > share[1] (|a|^2 + |b|^2), of vectors in whole 1/256 px.
 
     Floating point for speed: it rounds nothing below 2^53, and what is beyond is far by any rounding.

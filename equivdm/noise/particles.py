@@ -148,7 +148,7 @@ class Particles:
     def _tidy(self) -> None:
         """Close the gaps of those that are gone."""
         if self.gone:
-            self.filled, self.gone = tidy(self.table, self.filled), 0
+            self.filled, self.gone = int(tidy(self.table, self.filled)), 0
 
     def add_born(self, sites: Whole, frame: int) -> None:
         """Add a particle at each site, jittered within it by a hash of its label."""
