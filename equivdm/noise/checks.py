@@ -8,7 +8,7 @@ import numpy as np
 
 from equivdm.arrays import Flow, Mask
 from equivdm.noise.compiled import constant
-from equivdm.noise.flows import FixedFlow, mark_unknown, to_fixed
+from equivdm.noise.flows import UNKNOWN_PX, StepFlow, is_wild
 from equivdm.noise.tensors import on_host
 
 Unknown = Literal["refuse", "fresh"]
@@ -30,7 +30,7 @@ FINEST = 64
 def check_flow(name: str, flow: Any, like: Flow | None = None, size: tuple[int, int] | None = None) -> Flow:
     """Return `flow`, an array or a tensor of the host, as a contiguous and read-only array: the kernels' one type.
 
-    Of the shape of `like`, or of `size` (height, width), where they are given. Its numbers are checked by `fix`.
+    Of the shape of `like`, or of `size` (height, width), where they are given. Its numbers are checked by `known`.
     """
     flow = on_host(flow)
     if not isinstance(flow, np.ndarray) or flow.dtype != np.float32:
@@ -56,22 +56,23 @@ def check_mask(name: str, mask: Any, flow: Flow) -> Mask:
     return constant(mask)
 
 
-def fix(name: str, flow: Flow, step: int, unknown: Unknown, out: FixedFlow) -> FixedFlow:
-    """Round a step's flow to fixed point into `out`, and return that.
+def known(name: str, flow: Flow, step: int, unknown: Unknown) -> StepFlow:
+    """Return a step's flow, where each vector is within the frame or UNKNOWN_PX.
 
-    A vector that is not finite, or longer than the frame, raises ValueError, or becomes UNKNOWN where that is "fresh".
+    One that is not finite, or longer than the frame, raises ValueError, or becomes UNKNOWN_PX where that is "fresh".
     """
     here = flow[step]
-    if to_fixed(here, out):
-        if unknown == "refuse":
-            height, width = here.shape[:2]
-            y, x, axis = np.argwhere(~(np.abs(here) <= (width, height)))[0].tolist()
-            raise ValueError(
-                f"{name}: got {here[y, x, axis]} at (step, y, x, axis) {(step, y, x, axis)}, wanted finite numbers "
-                f'within the frame of {width}x{height} px; unknown="fresh" takes others for motion that is not known'
-            )
-        mark_unknown(here, out)
-    return out
+    if not is_wild(here):
+        return here
+    height, width = here.shape[:2]
+    wild = ~(np.abs(here) <= (width, height))
+    if unknown == "refuse":
+        y, x, axis = np.argwhere(wild)[0].tolist()
+        raise ValueError(
+            f"{name}: got {here[y, x, axis]} at (step, y, x, axis) {(step, y, x, axis)}, wanted finite numbers "
+            f'within the frame of {width}x{height} px; unknown="fresh" takes others for motion that is not known'
+        )
+    return constant(np.where(wild.any(axis=2, keepdims=True), np.float32(UNKNOWN_PX), here))
 
 
 def check_grid(grid: tuple[int, int], per_cell: int, size: tuple[int, int]) -> None:

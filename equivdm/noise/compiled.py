@@ -5,10 +5,11 @@ A kernel calls only kernels of its own file: numba's cache notices a changed fil
 
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -36,3 +37,11 @@ def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]
         return numba.njit(cache=True, nogil=True)(bare)
     except RuntimeError:  # numba found no folder that it may keep its cache in, as in a read-only install
         return numba.njit(nogil=True)(bare)
+
+
+def instruction(generate: Callable[..., Any]) -> Callable[..., Any]:
+    """Let kernels call what `generate` writes in the compiler's own language; see `numba.extending.intrinsic`.
+
+    For the few places where it must be told how to use vector units.
+    """
+    return intrinsic(generate)

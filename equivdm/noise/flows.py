@@ -1,296 +1,319 @@
-"""Flow in fixed point, sampled at particles: integer arithmetic from here on, so that every machine agrees.
+"""Flow sampled at particles in fixed point: integer arithmetic from here on, so that every machine agrees.
 
 A displacement is a whole number of 1/65536 px. A vector that nobody knows is `UNKNOWN` in both components.
+
+Kernels work on a few hundred particles at a time, one simple loop after another over the innermost cache, which the
+compiler turns into vector instructions. They index flat arrays: of a last dimension whose length it does not know, the
+compiler takes one entry at a time.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
+from llvmlite import ir
+from numba import types
 
-from equivdm.noise.compiled import Integer, kernel
+from equivdm.noise.compiled import constant, instruction, kernel
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 
-FixedFlow = Int32[np.ndarray, "height width 2"]
 StepFlow = Float32[np.ndarray, "height width 2"]
+Components = Float32[np.ndarray, " components"]
 StepMask = Bool[np.ndarray, "height width"]
 Table = Int32[np.ndarray, "9 capacity"]
 Counts = Int32[np.ndarray, " blocks"]
-Displacements = Int32[np.ndarray, "2 n"]
+Some = Int32[np.ndarray, " some"]
+Size = tuple[int, int]
+"""Height and width, px."""
 
 UNKNOWN = -(1 << 31)
+UNKNOWN_PX = UNKNOWN / PIXEL
+"""UNKNOWN in px, twice the largest side of a frame."""
+GONE = -1
+"""Block of a particle that is lost. Its row is not filled until the table is tidied: moving all labels each step costs
+more than to follow some particles in vain."""
 X, Y, U, V, BLOCK, BIRTH, SITE, PATH, TRACK = range(9)
 """Rows of a table of particles; `equivdm.noise.particles` says what they hold."""
 
+NO_FLOW = constant(np.empty((0, 0, 2), np.float32))
+NO_MASK = constant(np.empty((0, 0), np.bool_))
+
 _WEIGHT_BITS = 14
 _HALF_WEIGHT = 1 << (_WEIGHT_BITS - 1)
-_AT_ONCE = 1024  # particles whose displacements are held at a time, in the innermost cache
+_AT_ONCE = 496  # particles in hand: what is read of the flow for them stays in the innermost cache
 _EDGE = 45875  # 0.7 px: where the four corners differ by more, two motions meet, and a blend would be neither
-_CHECK_BITS = 8  # tests square displacements in 1/256 px, so that they fit into 64 bits
+_CHECK_BITS = 8  # tests square displacements in 1/256 px
 _HALF_SQUARE = PIXEL * PIXEL >> (2 * (PIXEL_BITS - _CHECK_BITS) + 1)  # 0.5 px^2 at that precision
 
 
 @kernel
-def to_fixed(flow: StepFlow, out: FixedFlow) -> int:
-    """Round px to 1/65536 px, halves to even. Returns the number of components that are not finite or leave any frame.
-
-    Those are rounded to anything; `mark_unknown` puts them right.
-    """
+def is_wild(flow: StepFlow) -> bool:
+    """Say whether any component is not finite, or longer than the frame."""
     height, width, _ = flow.shape
-    wild = 0
-    for y in range(height):
-        for x in range(width):
-            u, v = flow[y, x, 0], flow[y, x, 1]
-            out[y, x, 0] = np.int32(np.rint(u * np.float32(PIXEL)))
-            out[y, x, 1] = np.int32(np.rint(v * np.float32(PIXEL)))
-            wild += not abs(u) <= width
-            wild += not abs(v) <= height
+    components, shorter = flow.reshape(-1), np.float32(min(height, width))
+    long = wild = False
+    for i in range(components.shape[0]):
+        long |= not abs(components[i]) <= shorter
+    # Hardly ever more than that simple test.
+    for i in range(height * width if long else 0):
+        wild |= (not abs(components[2 * i]) <= width) | (not abs(components[2 * i + 1]) <= height)
     return wild
 
 
-@kernel
-def mark_unknown(flow: StepFlow, out: FixedFlow) -> None:
-    """Set vectors that are not finite or longer than the frame to UNKNOWN."""
-    height, width, _ = flow.shape
-    for y in range(height):
-        for x in range(width):
-            if not (abs(flow[y, x, 0]) <= width and abs(flow[y, x, 1]) <= height):
-                out[y, x, 0] = UNKNOWN
-                out[y, x, 1] = UNKNOWN
+@instruction
+def _lerp(_, a, b, weight):
+    """Return a + (b - a) * weight in 32 bits, the product rounded to the nearest; weights have 14 bits.
 
-
-@kernel
-def _blend(a: Integer, b: Integer, c: Integer, d: Integer, right: Integer, down: Integer) -> Integer:
-    """Return the bilinear blend of the corners a b / c d with weights of 14 bits, each step rounded to the nearest.
-
-    Corners of one motion differ by at most 0.7 px, so the products fit into 32 bits.
+    Plain operators widen to 64 bits, which halves what a vector holds. Corners of one motion differ by at most 0.7 px,
+    so the product fits; of others the result is not used.
     """
-    upper = a + (((b - a) * right + _HALF_WEIGHT) >> _WEIGHT_BITS)
-    lower = c + (((d - c) * right + _HALF_WEIGHT) >> _WEIGHT_BITS)
-    return upper + (((lower - upper) * down + _HALF_WEIGHT) >> _WEIGHT_BITS)
+
+    def generate(_context, builder, _signature, arguments):
+        start, end, share = arguments
+        half, bits = (ir.Constant(start.type, number) for number in (_HALF_WEIGHT, _WEIGHT_BITS))
+        product = builder.mul(builder.sub(end, start), share)
+        return builder.add(start, builder.ashr(builder.add(product, half), bits))
+
+    return types.int32(a, b, weight), generate
 
 
 @kernel
-def _sample(flow: FixedFlow, x: Integer, y: Integer) -> tuple[Integer, Integer]:
-    """Return the flow (u, v) at a position: bilinear, or of the nearest pixel at a motion boundary or a gap."""
-    height, width, _ = flow.shape
-    gx = min(max(x - PIXEL // 2, 0), (width - 1) * PIXEL)
-    gy = min(max(y - PIXEL // 2, 0), (height - 1) * PIXEL)
-    # Unsigned, which spares the test for negative indices.
-    x0, y0 = np.uint64(gx >> PIXEL_BITS), np.uint64(gy >> PIXEL_BITS)
-    x1, y1 = min(x0 + np.uint64(1), np.uint64(width - 1)), min(y0 + np.uint64(1), np.uint64(height - 1))
-    right = (gx & (PIXEL - 1)) >> (PIXEL_BITS - _WEIGHT_BITS)
-    down = (gy & (PIXEL - 1)) >> (PIXEL_BITS - _WEIGHT_BITS)
-    ua, va = np.int64(flow[y0, x0, 0]), np.int64(flow[y0, x0, 1])
-    ub, vb = np.int64(flow[y0, x1, 0]), np.int64(flow[y0, x1, 1])
-    uc, vc = np.int64(flow[y1, x0, 0]), np.int64(flow[y1, x0, 1])
-    ud, vd = np.int64(flow[y1, x1, 0]), np.int64(flow[y1, x1, 1])
-    spread_u = max(ua, ub, uc, ud) - min(ua, ub, uc, ud)
-    spread_v = max(va, vb, vc, vd) - min(va, vb, vc, vd)
-    if max(spread_u, spread_v) > _EDGE:
-        nearest_x = x1 if right >= _HALF_WEIGHT else x0
-        nearest_y = y1 if down >= _HALF_WEIGHT else y0
-        return np.int64(flow[nearest_y, nearest_x, 0]), np.int64(flow[nearest_y, nearest_x, 1])
-    return _blend(ua, ub, uc, ud, right, down), _blend(va, vb, vc, vd, right, down)
+def _fixed(component: np.float32) -> np.int32:
+    """Round px to 1/65536 px, halves to even."""
+    return np.int32(np.rint(component * np.float32(PIXEL)))
 
 
 @kernel
-def _displace(table: Table, first: int, count: int, forward: FixedFlow, mask: StepMask, by: Displacements) -> None:
-    """Write the displacements of `count` particles; UNKNOWN for those under the mask."""
-    for i in range(count):
-        x, y = np.int64(table[X, first + i]), np.int64(table[Y, first + i])
-        u, v = _sample(forward, x, y)
-        if mask.shape[0] and mask[y >> PIXEL_BITS, x >> PIXEL_BITS]:
-            u = UNKNOWN
-        by[0, i] = u
-        by[1, i] = v
+def _corners_at(x: Some, y: Some, size: Size, pixel: Some, right: Some, down: Some) -> None:
+    """Write the pixel up left of each position, and its weights; ~pixel where there is none to its right or below."""
+    last_x, last_y = (size[1] - 1) * PIXEL, (size[0] - 1) * PIXEL
+    for i in range(x.shape[0]):
+        gx = min(max(x[i] - PIXEL // 2, 0), last_x)
+        gy = min(max(y[i] - PIXEL // 2, 0), last_y)
+        at = (gy >> PIXEL_BITS) * size[1] + (gx >> PIXEL_BITS)
+        pixel[i] = ~at if (gx == last_x) | (gy == last_y) else at
+        right[i] = (gx & (PIXEL - 1)) >> (PIXEL_BITS - _WEIGHT_BITS)
+        down[i] = (gy & (PIXEL - 1)) >> (PIXEL_BITS - _WEIGHT_BITS)
 
 
 @kernel
-def _check(
-    table: Table,
-    first: int,
-    count: int,
-    by: Displacements,
-    backward: FixedFlow,
-    seen: Bool[np.ndarray, " n"],
-) -> None:
-    """Say which of `count` particles are seen where they land, in the frame and by the forward-backward check.
+def _load_corners(flow: Components, size: Size, pixel: Some, count: int, out: Components) -> None:
+    """Copy (u, v) of the four corners of each particle, side by side: two loads and two stores of four numbers.
 
-    Hidden is |f + b|^2 > 0.5 + 0.01 (|f|^2 + |b|^2), with b of the pixel that they land in.
+    Those at the last row or column, where corners coincide, come after: a branch in the loop costs more.
     """
-    height, width, _ = backward.shape
+    edges = 0
+    for i in range(count if min(size) > 1 else 0):
+        # Unsigned, which spares the test for negative indices.
+        to, at = np.uint64(8 * i), np.uint64(2 * max(pixel[i], 0))
+        below = at + np.uint64(2 * size[1])
+        ua, va, ub, vb = flow[at], flow[at + np.uint64(1)], flow[at + np.uint64(2)], flow[at + np.uint64(3)]
+        uc, vc = flow[below], flow[below + np.uint64(1)]
+        ud, vd = flow[below + np.uint64(2)], flow[below + np.uint64(3)]
+        out[to], out[to + np.uint64(1)], out[to + np.uint64(2)], out[to + np.uint64(3)] = ua, va, ub, vb
+        to += np.uint64(4)
+        out[to], out[to + np.uint64(1)], out[to + np.uint64(2)], out[to + np.uint64(3)] = uc, vc, ud, vd
     for i in range(count):
-        u, v = np.int64(by[0, i]), np.int64(by[1, i])
-        x, y = table[X, first + i] + u, table[Y, first + i] + v
-        seen[i] = (x >= 0) & (x < width * PIXEL) & (y >= 0) & (y < height * PIXEL)
-        row = np.uint64(min(max(y, 0), height * PIXEL - 1) >> PIXEL_BITS)
-        column = np.uint64(min(max(x, 0), width * PIXEL - 1) >> PIXEL_BITS)
-        bu, bv = np.int64(backward[row, column, 0]), np.int64(backward[row, column, 1])
-        known = bu != UNKNOWN
-        bu, bv, u, v = bu >> _CHECK_BITS, bv >> _CHECK_BITS, u >> _CHECK_BITS, v >> _CHECK_BITS
-        gap_u, gap_v = u + bu, v + bv
-        motion = u * u + v * v + bu * bu + bv * bv
-        seen[i] &= known & (100 * (gap_u * gap_u + gap_v * gap_v) <= 100 * _HALF_SQUARE + motion)
+        edges |= pixel[i]
+    for i in range(count if edges < 0 else 0):
+        if pixel[i] < 0:
+            y, x = divmod(~pixel[i], size[1])
+            for k in range(4):
+                at = 2 * (min(y + (k >> 1), size[0] - 1) * size[1] + min(x + (k & 1), size[1] - 1))
+                out[8 * i + 2 * k], out[8 * i + 2 * k + 1] = flow[at], flow[at + 1]
 
 
 @kernel
-def _land(
-    table: Table,
-    tracks: tuple[int, int, int],
-    by: Displacements,
-    seen: Bool[np.ndarray, " n"],
-    size: tuple[int, int],
-    blocks: tuple[int, int],
-    counts: Counts,
-) -> int:
-    """Move the particles `tracks` (from, number) that are seen and in the frame to rows from `tracks[2]` on."""
-    first, count, kept = tracks
+def _differ(a: np.int32, b: np.int32, c: np.int32, d: np.int32) -> np.bool_:
+    # The difference of two numbers of 32 bits is right as an unsigned one.
+    return np.uint32(max(a, b, c, d) - min(a, b, c, d)) > np.uint32(_EDGE)
+
+
+@kernel
+def _pick(
+    a: np.int32, b: np.int32, c: np.int32, d: np.int32, weights: tuple[np.int32, np.int32], edge: np.bool_
+) -> np.int32:
+    """Return the bilinear blend of the corners a b / c d, or the nearest of them at an `edge`."""
+    right, down = weights
+    upper = b if right >= _HALF_WEIGHT else a
+    lower = d if right >= _HALF_WEIGHT else c
+    nearest = lower if down >= _HALF_WEIGHT else upper
+    return nearest if edge else _lerp(_lerp(a, b, right), _lerp(c, d, right), down)
+
+
+@kernel
+def _blend(corners: Components, right: Some, down: Some, count: int, u: Some, v: Some) -> None:
+    """Write the flow between the corners: bilinear, or of the nearest pixel at a motion boundary or a gap."""
+    for i in range(count):
+        ua, va, ub, vb = corners[8 * i], corners[8 * i + 1], corners[8 * i + 2], corners[8 * i + 3]
+        uc, vc, ud, vd = corners[8 * i + 4], corners[8 * i + 5], corners[8 * i + 6], corners[8 * i + 7]
+        ua, ub, uc, ud = _fixed(ua), _fixed(ub), _fixed(uc), _fixed(ud)
+        va, vb, vc, vd = _fixed(va), _fixed(vb), _fixed(vc), _fixed(vd)
+        edge = _differ(ua, ub, uc, ud) | _differ(va, vb, vc, vd)
+        u[i] = _pick(ua, ub, uc, ud, (right[i], down[i]), edge)
+        v[i] = _pick(va, vb, vc, vd, (right[i], down[i]), edge)
+
+
+class _Hand(NamedTuple):
+    """Space for what is read of the flow for `_AT_ONCE` particles."""
+
+    corners: Components
+    """Up to eight numbers each."""
+    pixel: Some
+    right: Some
+    down: Some
+
+
+@kernel
+def _empty_hand() -> _Hand:
+    pixel, right, down = np.empty(_AT_ONCE, np.int32), np.empty(_AT_ONCE, np.int32), np.empty(_AT_ONCE, np.int32)
+    return _Hand(np.empty(8 * _AT_ONCE, np.float32), pixel, right, down)
+
+
+@kernel
+def _sample(flow: StepFlow, x: Some, y: Some, hand: _Hand, u: Some, v: Some) -> None:
+    """Write the flow at these positions; those out of the frame are taken for the nearest in it."""
+    size, count = (flow.shape[0], flow.shape[1]), x.shape[0]
+    _corners_at(x, y, size, hand.pixel, hand.right, hand.down)
+    _load_corners(flow.reshape(-1), size, hand.pixel, count, hand.corners)
+    _blend(hand.corners, hand.right, hand.down, count, u, v)
+
+
+@kernel
+def _hide(mask: StepMask, x: Some, y: Some, block: Some) -> None:
+    """Lose what lies under the mask."""
+    for i in range(x.shape[0]):
+        if block[i] != GONE and mask[y[i] >> PIXEL_BITS, x[i] >> PIXEL_BITS]:
+            block[i] = GONE
+
+
+@kernel
+def _land(x: Some, y: Some, u: Some, v: Some, block: Some, size: Size, blocks: Size) -> None:
+    """Move particles, and find their blocks; lose those of unknown displacement, and those that leave the frame."""
     # Exact integer division, made of float64 products for speed: numerators are below 2^45, and the half keeps each
     # product farther from a whole number than it can be rounded.
     down, right = blocks[0] / (size[0] * PIXEL), blocks[1] / (size[1] * PIXEL)
     half_row, half_column = 0.5 / blocks[0], 0.5 / blocks[1]
-    for j in range(count):
-        i = first + j
-        u, v = np.int64(by[0, j]), np.int64(by[1, j])
-        x, y = table[X, i] + u, table[Y, i] + v
-        if not seen[j] or u == UNKNOWN or x < 0 or x >= size[1] * PIXEL or y < 0 or y >= size[0] * PIXEL:
-            continue
-        block = int((y + half_row) * down) * blocks[1] + int((x + half_column) * right)
-        table[X, kept], table[Y, kept] = x, y
-        table[U, kept], table[V, kept] = u, v
-        table[BLOCK, kept] = block
-        if kept != i:
-            table[BIRTH, kept], table[SITE, kept] = table[BIRTH, i], table[SITE, i]
-            table[PATH, kept], table[TRACK, kept] = table[PATH, i], table[TRACK, i]
-        counts[block] += 1
-        kept += 1
-    return kept
+    for i in range(x.shape[0]):
+        at_x, at_y = np.int32(x[i] + u[i]), np.int32(y[i] + v[i])
+        within = (at_x >= 0) & (at_x < size[1] * PIXEL) & (at_y >= 0) & (at_y < size[0] * PIXEL)
+        row, column = np.int32((at_y + half_row) * down), np.int32((at_x + half_column) * right)
+        block[i] = row * blocks[1] + column if within & (u[i] != UNKNOWN) & (block[i] != GONE) else GONE
+        x[i], y[i] = at_x, at_y
+
+
+@kernel
+def _coarse(displacement: np.int32) -> np.float64:
+    """Round down to 1/256 px."""
+    return np.float64(np.int32(displacement >> _CHECK_BITS))
+
+
+@kernel
+def _far(a_u: np.float64, a_v: np.float64, b_u: np.float64, b_v: np.float64, share: tuple[int, int]) -> np.bool_:
+    """Say whether share[0] (|a - b|^2 - 0.5 px^2) > share[1] (|a|^2 + |b|^2), of vectors in whole 1/256 px.
+
+    Floating point for speed: it rounds nothing below 2^53, and what is beyond is far by any rounding.
+    """
+    gap_u, gap_v = a_u - b_u, a_v - b_v
+    motion = a_u * a_u + a_v * a_v + b_u * b_u + b_v * b_v
+    return share[0] * (gap_u * gap_u + gap_v * gap_v) > share[0] * _HALF_SQUARE + share[1] * motion
+
+
+@kernel
+def _check(backward: StepFlow, x: Some, y: Some, u: Some, v: Some, block: Some, hand: _Hand) -> None:
+    """Lose what is hidden, by the forward-backward check.
+
+    Hidden is |f + b|^2 > 0.5 + 0.01 (|f|^2 + |b|^2), with b of the pixel that a particle landed in.
+    """
+    flow, found, pixel = backward.reshape(-1), hand.corners, hand.pixel
+    for i in range(x.shape[0]):
+        at = (y[i] >> PIXEL_BITS) * backward.shape[1] + (x[i] >> PIXEL_BITS)
+        pixel[i] = at if block[i] != GONE else 0
+    for i in range(x.shape[0]):
+        at, to = np.uint64(2 * pixel[i]), np.uint64(2 * i)
+        b_u, b_v = flow[at], flow[at + np.uint64(1)]
+        found[to], found[to + np.uint64(1)] = b_u, b_v
+    for i in range(x.shape[0]):
+        b_u, b_v = _fixed(found[2 * i]), _fixed(found[2 * i + 1])
+        hidden = _far(_coarse(u[i]), _coarse(v[i]), -_coarse(b_u), -_coarse(b_v), (100, 1))
+        block[i] = GONE if (b_u == UNKNOWN) | hidden else block[i]
 
 
 @kernel
 def move(
     table: Table,
-    first: int,
-    stop: int,
-    forward: FixedFlow,
-    backward: FixedFlow,
+    part: tuple[int, int],
+    forward: StepFlow,
+    backward: StepFlow,
     mask: StepMask,
-    blocks: tuple[int, int],
+    blocks: Size,
     counts: Counts,
 ) -> int:
-    """Move the particles `first` to `stop` one step on and close the gaps that lost ones leave. Returns the new stop.
+    """Move the particles of `part` (from, to) one step on. Returns how many of them are GONE.
 
     Lost is what leaves the frame, has no known motion, lies under `mask` (the pixels of its old frame that the next one
-    hides) or fails the forward-backward check; `backward` and `mask` without rows test nothing. `counts` is
-    increased by the particles that land in each of the `blocks` (rows, columns).
+    hides) or fails the forward-backward check; `NO_FLOW` and `NO_MASK` test nothing. `counts` is increased by the
+    particles that land in each of the `blocks` (rows, columns).
     """
-    size = forward.shape[0], forward.shape[1]
-    by, seen = np.empty((2, _AT_ONCE), np.int32), np.ones(_AT_ONCE, np.bool_)
-    kept = first
-    for begin in range(first, stop, _AT_ONCE):
-        count = min(_AT_ONCE, stop - begin)
-        _displace(table, begin, count, forward, mask, by)
+    size, hand, gone = (forward.shape[0], forward.shape[1]), _empty_hand(), 0
+    for first in range(part[0], part[1], _AT_ONCE):
+        stop = min(first + _AT_ONCE, part[1])
+        x, y, u, v = table[X, first:stop], table[Y, first:stop], table[U, first:stop], table[V, first:stop]
+        block = table[BLOCK, first:stop]
+        _sample(forward, x, y, hand, u, v)
+        if mask.shape[0]:
+            _hide(mask, x, y, block)
+        _land(x, y, u, v, block, size, blocks)
         if backward.shape[0]:
-            _check(table, begin, count, by, backward, seen)
-        kept = _land(table, (begin, count, kept), by, seen, size, blocks, counts)
-    return kept
+            _check(backward, x, y, u, v, block, hand)
+        for i in range(stop - first):
+            if block[i] == GONE:
+                gone += 1
+            else:
+                counts[np.uint64(block[i])] += 1
+    return gone
 
 
 @kernel
-def compact(table: Table, stop: int, keep: Bool[np.ndarray, " particles"], counts: Counts) -> int:
-    """Close the gaps of those that are not kept, and take them off the counts. Returns the new stop."""
-    first = 0
-    while first < stop and keep[first]:
-        first += 1
-    for i in range(first, stop):
-        if not keep[i]:
-            counts[table[BLOCK, i]] -= 1
-    kept = first
-    for row in range(table.shape[0]):
-        kept = first
-        for i in range(first, stop):
-            table[row, kept] = table[row, i]
-            kept += keep[i]
-    return kept
+def overtaken(table: Table, stop: int, following: StepFlow, counts: Counts, nominal: int) -> Some:
+    """Return the particles that something has moved over, by forward flow alone.
 
-
-@kernel
-def judge(
-    counts: Counts,
-    blocks: tuple[int, int],
-    halves: int,
-    per_cell: int,
-    split: Bool[np.ndarray, " cells"],
-    bare: Bool[np.ndarray, " blocks"],
-    starved: int,
-) -> tuple[int, int]:
-    """Mark the cells whose particles shall split and the blocks to be filled; return how many of each.
-
-    A cell that has lost half its particles to enlargement splits: it is thin all over, with at most one block in four
-    empty and none above three quarters of its initial number. A cell that is bare on one side is being uncovered: its
-    empty blocks are filled where it holds fewer than `starved` particles. A cell that is one block does not tell, and
-    is filled only.
+    Their velocity would jump, |v' - v|^2 > 0.5 + 0.06 (|v|^2 + |v'|^2), their block holds more than 1.5 times the
+    nominal number, and at least half the nominal number in there goes on as it came: two motions have met, and those
+    are the ones to be seen. Where all turn at once, as a camera may, none is hidden.
     """
-    splits = fills = 0
-    columns = blocks[1] // halves
-    for cell in range(split.shape[0]):
-        corner = cell // columns * halves * blocks[1] + cell % columns * halves
-        held = most = empty = 0
-        for down in range(halves):
-            for right in range(halves):
-                count = counts[corner + down * blocks[1] + right]
-                held += count
-                most = max(most, count)
-                empty += count == 0
-        thin = 2 * held < per_cell * per_cell and empty <= 1 and 4 * halves * halves * most <= 3 * per_cell * per_cell
-        split[cell] = halves > 1 and thin
-        splits += split[cell]
-        for down in range(halves):
-            for right in range(halves):
-                block = corner + down * blocks[1] + right
-                bare[block] = counts[block] == 0 and held < starved and not split[cell]
-                fills += bare[block]
-    return splits, fills
-
-
-@kernel
-def overtaken(
-    table: Table, stop: int, following: FixedFlow, counts: Counts, nominal: int
-) -> Bool[np.ndarray, " particles"]:
-    """Say which particles something has moved over, by forward flow alone.
-
-    Its velocity would jump, |v' - v|^2 > 0.5 + 0.06 (|v|^2 + |v'|^2), its block holds more than 1.5 times the nominal
-    number, and at least half the nominal number in there goes on as it came: two motions have met, and those are the
-    ones to be seen. Where all turn at once, as a camera may, none is hidden.
-    """
-    jumps = np.zeros(stop, np.bool_)
+    crowd = _crowd(table, stop, counts, nominal)
+    jumps = np.empty(crowd.shape[0], np.bool_)
     calm = np.zeros(counts.shape[0], np.int32)
-    for i in range(stop):
+    hand, at = _empty_hand(), np.empty((V + 1, _AT_ONCE), np.int32)
+    for first in range(0, crowd.shape[0], _AT_ONCE):
+        some = crowd[first : first + _AT_ONCE]
+        for place, i in enumerate(some):
+            at[X, place], at[Y, place] = table[X, i], table[Y, i]
+        _sample(following, at[X, : some.shape[0]], at[Y, : some.shape[0]], hand, at[U], at[V])
+        for place, i in enumerate(some):
+            u, v, was_u, was_v = at[U, place], at[V, place], table[U, i], table[V, i]
+            jump = u != UNKNOWN and _far(_coarse(u), _coarse(v), _coarse(was_u), _coarse(was_v), (50, 3))
+            calm[table[BLOCK, i]] += not jump
+            jumps[first + place] = jump
+    hidden = 0
+    for place, i in enumerate(crowd):
+        if jumps[place] and 2 * calm[table[BLOCK, i]] >= nominal:
+            crowd[hidden] = i
+            hidden += 1
+    return crowd[:hidden]
+
+
+@kernel
+def _crowd(table: Table, stop: int, counts: Counts, nominal: int) -> Some:
+    """Return the particles of blocks that hold more than 1.5 times the nominal number."""
+    number = 0
+    for block in range(counts.shape[0]):
+        number += counts[block] if 2 * counts[block] > 3 * nominal else 0
+    found, crowd = 0, np.empty(number, np.int32)
+    for i in range(stop if number else 0):
         block = table[BLOCK, i]
-        if 2 * counts[block] > 3 * nominal:
-            jumps[i] = _jumps(following, table[X, i], table[Y, i], table[U, i], table[V, i])
-            calm[block] += not jumps[i]
-    for i in range(stop):
-        jumps[i] = jumps[i] and 2 * calm[table[BLOCK, i]] >= nominal
-    return jumps
-
-
-@kernel
-def _jumps(following: FixedFlow, x: Integer, y: Integer, was_u: Integer, was_v: Integer) -> bool:
-    u, v = _sample(following, np.int64(x), np.int64(y))
-    if u == UNKNOWN:
-        return False
-    u, v, was_u, was_v = u >> _CHECK_BITS, v >> _CHECK_BITS, was_u >> _CHECK_BITS, was_v >> _CHECK_BITS
-    jump_u, jump_v = u - was_u, v - was_v
-    motion = u * u + v * v + was_u * was_u + was_v * was_v
-    return 50 * (jump_u * jump_u + jump_v * jump_v) > 50 * _HALF_SQUARE + 3 * motion
-
-
-@kernel
-def places(x: np.ndarray, y: np.ndarray, size: tuple[int, int], blocks: tuple[int, int]) -> np.ndarray:
-    """Return the row-major block of each position, for blocks (rows, columns) over a frame of `size` px; see `move`."""
-    out = np.empty(x.shape[0], np.int32)
-    per_row, per_column = 1 / (size[0] * PIXEL), 1 / (size[1] * PIXEL)
-    for i in range(x.shape[0]):
-        row = int((np.int64(y[i]) * blocks[0] + 0.5) * per_row)
-        out[i] = row * blocks[1] + int((np.int64(x[i]) * blocks[1] + 0.5) * per_column)
-    return out
+        if block != GONE and 2 * counts[np.uint64(block)] > 3 * nominal:
+            crowd[found] = i
+            found += 1
+    return crowd

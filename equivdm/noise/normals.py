@@ -5,15 +5,17 @@ from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Float32, Int32
 
 from equivdm.arrays import NoiseArray
 from equivdm.noise.checks import check_seed
-from equivdm.noise.compiled import constant
-from equivdm.noise.philox import GROUP, LANES, NormalTable, write_noise
+from equivdm.noise.compiled import constant, kernel
+from equivdm.noise.philox import GROUP, GROUP_SHIFT, WORDS, NormalTable, Stream, Words, philox4x32
 
 ONE = 1 << 12
 """The number 1 in the fixed point of the table: 12 fraction bits."""
+
+_AT_ONCE = 128  # cells whose sums are read channel by channel
 
 
 @cache
@@ -37,28 +39,75 @@ def independent_noise(shape: tuple[int, int, int, int], seed: int) -> NoiseArray
     frames, channels, height, width = shape
     out = np.empty((frames, channels, height * width), np.float32)
     numbers = np.arange(frames, dtype=np.int32)
-    for group in range(groups(channels)):
-        write_mixed(None, None, numbers, group, seed, 0.0, out)
+    write_mixed(None, None, numbers, (0, groups_of(channels)), seed, 0.0, out)
     return out.reshape(shape)
 
 
-def groups(channels: int) -> int:
+def groups_of(channels: int) -> int:
     """Return the number of groups of channels that are drawn together."""
     return -(-channels // GROUP)
 
 
 def write_mixed(
-    sums: Int64[np.ndarray, "frames cells 4"] | None,
+    sums: Int32[np.ndarray, "frames numbers"] | None,
     scale: Float32[np.ndarray, "frames cells"] | None,
     numbers: Int32[np.ndarray, " frames"],
-    group: int,
+    groups: tuple[int, int],
     seed: int,
     beta: float,
     out: Float32[np.ndarray, "frames channels cells"],
 ) -> None:
-    """Write a group of channels of beta * (sums * scale) + sqrt(1 - beta^2) * independent noise; None stands for 0."""
-    shape = (out.shape[0], out.shape[2])
-    shares = (np.float32(beta), np.float32(sqrt(1 - beta * beta)) / np.float32(ONE))
-    sums = np.zeros((*shape, LANES), np.int64) if sums is None else sums
-    scale = np.zeros(shape, np.float32) if scale is None else scale
-    write_noise(sums, scale, numbers, group, np.uint64(seed), normal_table(), shares, out)
+    """Write `groups` (from, to) of channels of beta * (sums * scale) + sqrt(1 - beta^2) * independent noise.
+
+    The latter belongs to (cell, number of the frame). `sums` are those of `add_values`; None stands for 0.
+    """
+    channels = slice(GROUP * groups[0], GROUP * groups[1])
+    for frame, number in enumerate(numbers.tolist()):
+        here = out[frame, channels]
+        if sums is None or scale is None:
+            here[:] = 0
+        else:
+            _write_scaled(sums[frame], scale[frame], np.float32(beta), GROUP * (groups[1] - groups[0]), here)
+        if beta < 1:
+            share = np.float32(sqrt(1 - beta * beta)) / np.float32(ONE)
+            for group in range(*groups):
+                bits = _independent_bits(out.shape[2], number, group, seed)
+                _add_fresh(bits, normal_table(), share, here[GROUP * (group - groups[0]) :][:GROUP])
+
+
+def _independent_bits(cells: int, number: int, group: int, seed: int) -> Words:
+    bits = np.empty(WORDS * cells, np.uint32)
+    low, high, third = np.arange(cells, dtype=np.int32), np.full(cells, number, np.int32), np.zeros(cells, np.int32)
+    philox4x32(low, high, third, np.uint64(Stream.INDEPENDENT | group << GROUP_SHIFT), np.uint64(seed), bits)
+    return bits
+
+
+@kernel
+def _write_scaled(
+    sums: Int32[np.ndarray, " numbers"],
+    scale: Float32[np.ndarray, " cells"],
+    share: np.float32,
+    width: int,
+    out: Float32[np.ndarray, "channels cells"],
+) -> None:
+    """Write the sums, which lie cell by cell and `width` apart, channel by channel.
+
+    A few cells at a time: their sums stay in the innermost cache from one channel to the next.
+    """
+    for first in range(0, out.shape[1], _AT_ONCE):
+        for channel in range(out.shape[0]):
+            row = out[channel]
+            for cell in range(first, min(first + _AT_ONCE, out.shape[1])):
+                row[np.uint64(cell)] = (
+                    np.float32(sums[np.uint64(channel + width * cell)]) * scale[np.uint64(cell)] * share
+                )
+
+
+@kernel
+def _add_fresh(bits: Words, table: NormalTable, share: np.float32, out: Float32[np.ndarray, "channels cells"]) -> None:
+    """Add `share` times the normals of the words, of which each cell has four."""
+    for channel in range(out.shape[0]):
+        row, shift = out[channel], np.uint32(16 * (channel & 1))
+        for cell in range(out.shape[1]):
+            half = bits[np.uint64(WORDS * cell + (channel >> 1))] >> shift & np.uint32(0xFFFF)
+            row[cell] += np.float32(table[half]) * share

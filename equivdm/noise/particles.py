@@ -12,24 +12,22 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from equivdm.noise.compiled import constant
+from equivdm.noise.blocks import enter, inside, judge, leave, tidy
 from equivdm.noise.flows import (
     BIRTH,
     BLOCK,
+    NO_FLOW,
+    NO_MASK,
     PATH,
     SITE,
-    TRACK,
-    FixedFlow,
+    StepFlow,
     StepMask,
     U,
     V,
     X,
     Y,
-    compact,
-    judge,
     move,
     overtaken,
-    places,
 )
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.philox import DEEPEST, Stream, words
@@ -43,9 +41,11 @@ ROOT = 1
 
 COLUMNS = 9
 _SLACK = 1.25  # of the initial number: room for births before the table is copied to a larger one
+_UNTIDY = 1 / 8  # of the table: what is gone is followed in vain until it is more
 
 Whole = Int32[np.ndarray, " particles"]
 Counts = Int32[np.ndarray, " blocks"]
+Some = Int32[np.ndarray, " some"]
 
 
 @dataclass
@@ -59,8 +59,10 @@ class Particles:
 
     lattice: Lattice
     table: Int32[np.ndarray, "9 capacity"]
-    number: int
+    filled: int
+    """Rows of the table that are filled; some of them may be GONE."""
     counts: Counts
+    gone: int = 0
 
     @classmethod
     def none(cls, lattice: Lattice) -> "Particles":
@@ -69,41 +71,42 @@ class Particles:
         table = np.empty((COLUMNS, int(rows * columns * _SLACK) + 1), np.int32)
         return cls(lattice, table, 0, np.zeros(lattice.blocks[0] * lattice.blocks[1], np.int32))
 
+    @property
+    def number(self) -> int:
+        """How many are alive."""
+        return self.filled - self.gone
+
     def __getitem__(self, row: int) -> Whole:
-        """Return one row of the table, as far as it is filled."""
-        return self.table[row, : self.number]
+        """Return one row of the table, of those that are alive."""
+        self._tidy()
+        return self.table[row, : self.filled]
 
     # One step
 
     def advance(
         self,
-        forward: FixedFlow,
-        backward: FixedFlow | None,
+        forward: StepFlow,
+        backward: StepFlow | None,
         mask: StepMask | None,
         threads: int = 1,
         pool: Executor | None = None,
     ) -> None:
         """Move them one step on, and drop what is lost on the way; see `equivdm.noise.flows.move`."""
-        edges = [self.number * thread // threads for thread in range(threads + 1)]
+        edges = [self.filled * thread // threads for thread in range(threads + 1)]
         counts = np.zeros((threads, len(self.counts)), np.int32)
-        back, hidden = _NO_FLOW if backward is None else backward, _NO_MASK if mask is None else mask
+        back, hidden = NO_FLOW if backward is None else backward, NO_MASK if mask is None else mask
         tasks = [
-            (self.table, first, stop, forward, back, hidden, self.lattice.blocks, counts[thread])
-            for thread, (first, stop) in enumerate(pairwise(edges))
+            (self.table, part, forward, back, hidden, self.lattice.blocks, counts[thread])
+            for thread, part in enumerate(pairwise(edges))
         ]
-        ends = list((pool.map if pool else map)(lambda task: move(*task), tasks))
-        self.number = ends[0]
-        for first, end in zip(edges[1:-1], ends[1:], strict=True):
-            into = slice(self.number, self.number + end - first)
-            self.table[:, into] = self.table[:, first:end].copy()
-            self.number = into.stop
+        self.gone = sum((pool.map if pool else map)(lambda task: move(*task), tasks))
         self.counts = counts.sum(axis=0, dtype=np.int32) if threads > 1 else counts[0]
+        if self.gone > _UNTIDY * self.filled:
+            self._tidy()
 
-    def cull(self, following: FixedFlow) -> None:
+    def cull(self, following: StepFlow) -> None:
         """Drop what something has moved over, by the next step's forward flow; see `equivdm.noise.flows.overtaken`."""
-        nominal = self.lattice.per_block**2
-        if 2 * int(self.counts.max()) > 3 * nominal:
-            self.keep(~overtaken(self.table, self.number, following, self.counts, nominal))
+        self._drop(overtaken(self.table, self.filled, following, self.counts, self.lattice.per_block**2))
 
     def settle(self, frame: int) -> None:
         """Thin crowded blocks, split the particles of cells that zoom thins out, and fill what is bare.
@@ -112,33 +115,40 @@ class Particles:
         """
         self._thin(frame)
         lattice = self.lattice
-        split = np.empty(lattice.grid[0] * lattice.grid[1], np.bool_)
-        bare = np.empty(len(self.counts), np.bool_)
-        splits, fills = judge(self.counts, lattice.blocks, lattice.halves, lattice.per_cell, split, bare, STARVED)
+        held = np.empty(lattice.grid[0] * lattice.grid[1], np.int32)
+        split, bare = np.empty((2, len(self.counts)), np.bool_)
+        out = held, split, bare
+        splits, fills = judge(self.counts, lattice.grid, lattice.halves, lattice.per_cell, STARVED, out)
         if splits:
-            self._split(split)
+            self._split(split, held)
         if fills:
             self.add_born(lattice.sites_of(np.flatnonzero(bare)), frame)
 
     def restart(self, frame: int) -> None:
         """Drop all and give birth to one at every site, as at the start of a shot."""
         rows, columns = self.lattice.sites
-        self.number = 0
+        self.filled = self.gone = 0
         self.counts[:] = 0
         self.add_born(np.arange(rows * columns, dtype=np.int32), frame)
 
     def load(self, columns: Mapping[int, Whole]) -> None:
         """Take the given rows for those of all particles."""
-        self.number = 0
+        self.filled = self.gone = 0
         self.counts[:] = 0
         self._add(*(columns[row] for row in (X, Y, BIRTH, SITE, PATH)))
         self[U][:], self[V][:] = columns[U], columns[V]
 
     # Parts of it
 
-    def keep(self, which: Bool[np.ndarray, " particles"]) -> None:
-        """Drop the others."""
-        self.number = compact(self.table, self.number, which, self.counts)
+    def _drop(self, lost: Some) -> None:
+        """Drop these."""
+        leave(self.table, lost, self.counts)
+        self.gone += len(lost)
+
+    def _tidy(self) -> None:
+        """Close the gaps of those that are gone."""
+        if self.gone:
+            self.filled, self.gone = int(tidy(self.table, self.filled)), 0
 
     def add_born(self, sites: Whole, frame: int) -> None:
         """Add a particle at each site, jittered within it by a hash of its label."""
@@ -157,19 +167,15 @@ class Particles:
             return
         crowd = self.counts[self[BLOCK]].astype(np.int64)
         (crowded,) = np.nonzero(crowd > limit)
-        keep = np.ones(self.number, np.bool_)
         bits = words(self[SITE][crowded], self[BIRTH][crowded], self[PATH][crowded], Stream.THINNING | frame << 4)
-        keep[crowded] = bits.astype(np.int64) * crowd[crowded] < limit << 32
-        self.keep(keep)
+        self._drop(crowded[bits.astype(np.int64) * crowd[crowded] >= limit << 32].astype(np.int32))
 
-    def _split(self, split: Bool[np.ndarray, " cells"]) -> None:
-        """Replace the particles of the cells that are marked by four children each, a quarter of their distance off."""
-        cell = self.lattice.cell_of[self[BLOCK]]
-        parents = split[cell] & (self[PATH] < 1 << 2 * DEEPEST)
-        chosen = self.table[:, np.flatnonzero(parents)]
-        cells = self.lattice.by_cell(self.counts).sum(axis=(1, 3), dtype=np.int32).reshape(-1)
-        down, right = self.lattice.spread(cells[cell[parents]])
-        self.keep(~parents)
+    def _split(self, split: Bool[np.ndarray, " blocks"], held: Int32[np.ndarray, " cells"]) -> None:
+        """Replace the particles of the marked blocks by four children each, a quarter of their distance off."""
+        parents = inside(self.table, self.filled, split, self.counts, 1 << 2 * DEEPEST)
+        chosen = self.table[:, parents]
+        down, right = self.lattice.spread(held[self.lattice.cell_of[chosen[BLOCK]]])
+        self._drop(parents)
         height, width = self.lattice.size
         child = np.arange(4, dtype=np.int32)
         x = chosen[X][:, None] + (2 * (child & 1) - 1) * right[:, None]
@@ -183,24 +189,17 @@ class Particles:
         )
 
     def _add(self, x: Whole, y: Whole, birth: Whole, site: Whole, path: Whole) -> None:
-        if (needed := self.number + len(x)) > self.table.shape[1]:
+        if (needed := self.filled + len(x)) > self.table.shape[1]:
             grown = np.empty((COLUMNS, int(needed * _SLACK)), np.int32)
-            grown[:, : self.number] = self.table[:, : self.number]
+            grown[:, : self.filled] = self.table[:, : self.filled]
             self.table = grown
-        new = self.table[:, self.number : needed]
+        new = self.table[:, self.filled : needed]
         new[X], new[Y], new[BIRTH], new[SITE], new[PATH] = x, y, birth, site, path
-        new[BLOCK] = places(new[X], new[Y], self.lattice.size, self.lattice.blocks)
-        new[U] = new[V] = 0
-        new[TRACK] = -1
-        self.number = needed
-        self.counts += np.bincount(new[BLOCK], minlength=len(self.counts)).astype(np.int32)
+        enter(self.table, (self.filled, needed), self.lattice.size, self.lattice.blocks, self.counts)
+        self.filled = needed
 
 
 def _jittered(site: Whole, jitter: np.ndarray, pixels: int, sites: int) -> Whole:
     """Return coordinates in the site's interval: (site + (jitter + 1/2) / 256) * pixels / sites."""
     parts = site.astype(np.int64) * 512 + 2 * jitter + 1
     return (parts * (pixels * PIXEL) // (sites * 512)).astype(np.int32)
-
-
-_NO_FLOW = np.empty((0, 0, 2), np.int32)
-_NO_MASK = constant(np.empty((0, 0), np.bool_))

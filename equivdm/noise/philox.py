@@ -9,37 +9,37 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int16, Int32, Int64, UInt32
+from jaxtyping import Int16, Int32, Int64, UInt32
+from llvmlite import ir
+from numba import types
 
-from equivdm.noise.compiled import Integer, kernel
+from equivdm.noise.compiled import instruction, kernel
 
-Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
-Label = tuple[np.uint64, np.uint64, np.uint64]
-Eight = tuple[Integer, Integer, Integer, Integer, Integer, Integer, Integer, Integer]
+Labels = Int32[np.ndarray, " n"]
+Words = UInt32[np.ndarray, " words"]
+Values = Int32[np.ndarray, " numbers"]
 Tracks = Int32[np.ndarray, " tracks"]
-Sums = Int64[np.ndarray, "cells 4"]
+Entries = Int64[np.ndarray, " frames"]
+Sums = Int32[np.ndarray, "frames numbers"]
 NormalTable = Int16[np.ndarray, " 65536"]
 
 _LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(0xFFFF)
 _32 = np.uint64(32)
-_16 = np.uint64(16)
 _MULTIPLIER_0 = np.uint64(0xD2511F53)
 _MULTIPLIER_1 = np.uint64(0xCD9E8D57)
 _WEYL_0 = np.uint64(0x9E3779B9)
 _WEYL_1 = np.uint64(0xBB67AE85)
 
-GROUP = 8
-"""Numbers of 16 bits that one call gives: channels come in groups of so many."""
-LANES = GROUP // 2
-"""Whole numbers of 64 bits that hold a group's sums, two to each: high * 2^32 + low, which adds up as a number."""
+WORDS = 4
+"""Words of 32 bits that a counter gives."""
+GROUP = 2 * WORDS
+"""Numbers of 16 bits, the low half of a word before the high one: channels come in groups of so many."""
 GROUP_SHIFT = 4
 """Bits of the last word that hold the use; the rest is the number of the group, or of a frame."""
 DEEPEST = 6
 """Splits in a row: each quarters the material that a particle stands for, so six let a zoom reach 64."""
 
-
-_AT_ONCE = 512  # particles whose values are held at a time, in the innermost cache
+_AT_ONCE = 256  # particles whose values are held at a time, in the innermost cache
 
 
 class Stream(IntEnum):
@@ -52,101 +52,34 @@ class Stream(IntEnum):
 
 
 @kernel
-def philox4x32(counter: Words, key: tuple[np.uint64, np.uint64]) -> Words:
-    """Return the four 32-bit words for a counter of four and a key of two; all of them are held in uint64."""
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-    for _ in range(10):
-        first = _MULTIPLIER_0 * c0
-        second = _MULTIPLIER_1 * c2
-        c0, c1, c2, c3 = (second >> _32) ^ c1 ^ k0, second & _LOW, (first >> _32) ^ c3 ^ k1, first & _LOW
-        k0 = (k0 + _WEYL_0) & _LOW
-        k1 = (k1 + _WEYL_1) & _LOW
-    return c0, c1, c2, c3
+def philox4x32(low: Labels, high: Labels, third: Labels, fourth: np.uint64, key: np.uint64, out: Words) -> None:
+    """Write the four words of each counter (low, high, third, fourth) under a key of 64 bits, one after another.
 
-
-@kernel
-def words(
-    low: Int32[np.ndarray, " n"], high: Int32[np.ndarray, " n"], third: Int32[np.ndarray, " n"], fourth: int
-) -> UInt32[np.ndarray, " n"]:
-    """Return 32 bits for each counter (low, high, third, fourth) under the key 0, for what must not know a seed."""
-    out = np.empty(low.shape[0], np.uint32)
-    key = (np.uint64(0), np.uint64(0))
-    for i in range(low.shape[0]):
-        counter = (np.uint64(low[i]), np.uint64(high[i]), np.uint64(third[i]), np.uint64(fourth))
-        out[i] = np.uint32(philox4x32(counter, key)[0])
-    return out
-
-
-@kernel
-def _eight(label: Label, last: np.uint64, seed: np.uint64, table: NormalTable) -> Eight:
-    """Return eight normals of the table for the counter (label, last)."""
-    a, b, c, d = philox4x32((label[0], label[1], label[2], last), (seed & _LOW, seed >> _32))
-    return (
-        np.int32(table[a & _HALF]),
-        np.int32(table[a >> _16]),
-        np.int32(table[b & _HALF]),
-        np.int32(table[b >> _16]),
-        np.int32(table[c & _HALF]),
-        np.int32(table[c >> _16]),
-        np.int32(table[d & _HALF]),
-        np.int32(table[d >> _16]),
-    )
-
-
-@kernel
-def _halved(total: Integer) -> Integer:
-    """Return half of a whole number, halves to even, so that no draw leans to one side."""
-    return (total + ((total >> 1) & 1)) >> 1
-
-
-@kernel
-def _refined(parent: Eight, one: Eight, two: Eight, three: Eight, child: int) -> Eight:
-    """Return the values of a child of a split: its row of (x + a + b + c, x + a - b - c, ...) / 2.
-
-    The four rows are an orthonormal transform: of iid normals x, a, b, c they are iid normals again, and the children
-    sum up to 2 x. It is the law of white noise on four quarters, given the noise x of the whole.
+    Many at a time, and all in one function: a call for each keeps the compiler from using vector units, and takes eight
+    times as long.
     """
-    # Rows of a Hadamard matrix: + + +, + - -, - + -, - - +.
-    s, t, r = 1 - (child & 2), 1 - 2 * (child & 1), 1 - 2 * ((child ^ child >> 1) & 1)
-    return (
-        _halved(parent[0] + s * one[0] + t * two[0] + r * three[0]),
-        _halved(parent[1] + s * one[1] + t * two[1] + r * three[1]),
-        _halved(parent[2] + s * one[2] + t * two[2] + r * three[2]),
-        _halved(parent[3] + s * one[3] + t * two[3] + r * three[3]),
-        _halved(parent[4] + s * one[4] + t * two[4] + r * three[4]),
-        _halved(parent[5] + s * one[5] + t * two[5] + r * three[5]),
-        _halved(parent[6] + s * one[6] + t * two[6] + r * three[6]),
-        _halved(parent[7] + s * one[7] + t * two[7] + r * three[7]),
-    )
+    for i in range(low.shape[0]):
+        c0, c1 = np.uint64(np.uint32(low[i])), np.uint64(np.uint32(high[i]))
+        c2, c3 = np.uint64(np.uint32(third[i])), fourth
+        k0, k1 = key & _LOW, key >> _32
+        for _ in range(10):
+            first = _MULTIPLIER_0 * c0
+            second = _MULTIPLIER_1 * c2
+            c0, c1, c2, c3 = (second >> _32) ^ c1 ^ k0, second & _LOW, (first >> _32) ^ c3 ^ k1, first & _LOW
+            k0 = (k0 + _WEYL_0) & _LOW
+            k1 = (k1 + _WEYL_1) & _LOW
+        out[4 * i] = np.uint32(c0)
+        out[4 * i + 1] = np.uint32(c1)
+        out[4 * i + 2] = np.uint32(c2)
+        out[4 * i + 3] = np.uint32(c3)
 
 
 @kernel
-def _values(site: int, birth: int, path: int, last: np.uint64, seed: np.uint64, table: NormalTable) -> Eight:
-    """Return a particle's values for a group of channels, refined along its path from the root's."""
-    depth = 0
-    while path >> 2 * (depth + 1):
-        depth += 1
-    low, high = np.uint64(site), np.uint64(birth)
-    values = _eight((low, high, np.uint64(1)), last, seed, table)
-    for level in range(depth - 1, -1, -1):
-        here = path >> 2 * level
-        child, first = here & 3, np.uint64(here - (here & 3))
-        # Child 0 of a path has no counter of its own: three draws and the parent make four children.
-        one = _eight((low, high, first + np.uint64(1)), last, seed, table)
-        two = _eight((low, high, first + np.uint64(2)), last, seed, table)
-        three = _eight((low, high, first + np.uint64(3)), last, seed, table)
-        values = _refined(values, one, two, three, child)
-    return values
-
-
-@kernel
-def _shift(path: int) -> int:
-    """Return the power of two that a particle's values weigh, in units of 2^-DEEPEST: one less for every split."""
-    shift = DEEPEST
-    while path >> 2 * (DEEPEST - shift + 1):
-        shift -= 1
-    return shift
+def words(low: Labels, high: Labels, third: Labels, fourth: int) -> UInt32[np.ndarray, " n"]:
+    """Return 32 bits for each counter (low, high, third, fourth) under the key 0, for what must not know a seed."""
+    out = np.empty(WORDS * low.shape[0], np.uint32)
+    philox4x32(low, high, third, np.uint64(fourth), np.uint64(0), out)
+    return out[::WORDS].copy()
 
 
 class Columns(NamedTuple):
@@ -161,160 +94,181 @@ class Columns(NamedTuple):
 
 
 @kernel
-def _cursor(plan: Columns, frames: int) -> Int64[np.ndarray, " places"]:
-    """Return the place in `plan.cells` where each of the first emitted frames begins."""
-    # Counts of the first and of the last frames of tracks, summed up twice.
-    cursor = np.zeros(frames + 2, np.int64)
+def depth_of(path: int) -> int:
+    """Return the number of splits on a path."""
+    depth = 0
+    while path >> 2 * (depth + 1):
+        depth += 1
+    return depth
+
+
+@kernel
+def first_entries(plan: Columns, frames: int) -> Entries:
+    """Return the place in `plan.cells` where each emitted frame begins."""
+    # Tracks that begin less those that end, summed up to what a frame holds, and those up to where it begins.
+    change = np.zeros(frames + 1, np.int64)
     for i in range(plan.starts.shape[0]):
-        cursor[min(plan.starts[i], frames) + 1] += 1
-        cursor[min(plan.stops[i], frames) + 1] -= 1
-    for _ in range(2):
-        for frame in range(frames + 1):
-            cursor[frame + 1] += cursor[frame]
-    return cursor
+        change[plan.starts[i]] += 1
+        change[plan.stops[i]] -= 1
+    entries = np.zeros(frames, np.int64)
+    held = 0
+    for frame in range(frames - 1):
+        held += change[frame]
+        entries[frame + 1] = entries[frame] + held
+    return entries
 
 
 @kernel
 def add_weights(plan: Columns, weights: Int32[np.ndarray, "frames cells"]) -> None:
-    """Add each particle's squared weight to the cells it lies in, in units of 4^-DEEPEST; see `add_values`."""
-    cursor = _cursor(plan, weights.shape[0])
+    """Add each particle's squared weight, 4^-depth, to the cells it lies in, in units of 4^-DEEPEST."""
+    entries = first_entries(plan, weights.shape[0])
     for i in range(plan.starts.shape[0]):
-        square = 1 << 2 * _shift(plan.paths[i])
+        square = 1 << 2 * (DEEPEST - depth_of(plan.paths[i]))
         for frame in range(plan.starts[i], plan.stops[i]):
-            weights[frame, plan.cells[cursor[frame]]] += square
-            cursor[frame] += 1
+            weights[frame, plan.cells[entries[frame]]] += square
+            entries[frame] += 1
 
 
 @kernel
-def _fill(
-    low: Tracks, high: Tracks, third: Tracks, last: np.uint64, seed: np.uint64, out: UInt32[np.ndarray, "4 n"]
-) -> None:
-    """Write the words of many counters (low, high, third, last) side by side: `philox4x32`, written out.
+def _low(word: np.uint32, table: NormalTable) -> np.int16:
+    return table[word & np.uint32(0xFFFF)]
 
-    A call keeps the compiler from using vector units: it took eight times as long.
+
+@kernel
+def _high(word: np.uint32, table: NormalTable) -> np.int16:
+    return table[word >> np.uint32(16)]
+
+
+@kernel
+def _look_up(bits: Words, table: NormalTable, at: tuple[int, int], values: Values) -> None:
+    """Write the eight normals of each counter to `values`, from at[0] on and at[1] apart."""
+    for i in range(bits.shape[0] // WORDS):
+        for k in range(WORDS):
+            word, to = bits[np.uint64(WORDS * i + k)], np.uint64(at[0] + at[1] * i + 2 * k)
+            values[to] = _low(word, table) << DEEPEST
+            values[to + np.uint64(1)] = _high(word, table) << DEEPEST
+
+
+@kernel
+def _list_splits(plan: Columns, first: int, stop: int, counters: Int32[np.ndarray, "3 n"]) -> int:
+    """Write the counters of the draws that refine the particles that have split; return how many."""
+    number = 0
+    for i in range(first, stop):
+        for level in range(depth_of(plan.paths[i]) - 1, -1, -1):
+            # Child 0 of a path has no counter of its own: three draws and the parent make four children.
+            siblings = plan.paths[i] >> 2 * level & ~3
+            for child in range(1, 4):
+                counters[0, number], counters[1, number] = plan.sites[i], plan.births[i]
+                counters[2, number] = siblings + child
+                number += 1
+    return number
+
+
+@kernel
+def _halved(total: int) -> int:
+    """Return half of a whole number, halves to even, so that no draw leans to one side."""
+    return (total + ((total >> 1) & 1)) >> 1
+
+
+@kernel
+def _refine(
+    plan: Columns, part: tuple[int, int], bits: Words, table: NormalTable, at: tuple[int, int], values: Values
+) -> None:
+    """Replace the roots' values of the particles that have split by theirs, level by level along their paths.
+
+    A child's is its row of (x + a + b + c, x + a - b - c, ...) / 2. The four rows are an orthonormal transform: of iid
+    normals x, a, b, c they are iid normals again, and the children sum up to 2 x. It is the law of white noise on four
+    quarters, given the noise x of the whole. It weighs half as much as its parent's.
     """
-    for i in range(low.shape[0]):
-        c0, c1 = np.uint64(np.uint32(low[i])), np.uint64(np.uint32(high[i]))
-        c2, c3 = np.uint64(np.uint32(third[i])), last
-        k0, k1 = seed & _LOW, seed >> _32
-        for _ in range(10):
-            first = _MULTIPLIER_0 * c0
-            second = _MULTIPLIER_1 * c2
-            c0, c1, c2, c3 = (second >> _32) ^ c1 ^ k0, second & _LOW, (first >> _32) ^ c3 ^ k1, first & _LOW
-            k0 = (k0 + _WEYL_0) & _LOW
-            k1 = (k1 + _WEYL_1) & _LOW
-        out[0, i] = np.uint32(c0)
-        out[1, i] = np.uint32(c1)
-        out[2, i] = np.uint32(c2)
-        out[3, i] = np.uint32(c3)
+    drawn = 0
+    for i in range(part[0], part[1]):
+        depth, to = depth_of(plan.paths[i]), at[0] + at[1] * (i - part[0])
+        for level in range(depth - 1, -1, -1):
+            child = plan.paths[i] >> 2 * level & 3
+            # Rows of a Hadamard matrix: + + +, + - -, - + -, - - +.
+            s, t, r = 1 - (child & 2), 1 - 2 * (child & 1), 1 - 2 * ((child ^ child >> 1) & 1)
+            for k in range(WORDS):
+                one, two, three = bits[drawn + k], bits[drawn + WORDS + k], bits[drawn + 2 * WORDS + k]
+                low = s * _low(one, table) + t * _low(two, table) + r * _low(three, table)
+                high = s * _high(one, table) + t * _high(two, table) + r * _high(three, table)
+                values[to + 2 * k] = _halved((values[to + 2 * k] >> DEEPEST) + low) << DEEPEST
+                values[to + 2 * k + 1] = _halved((values[to + 2 * k + 1] >> DEEPEST) + high) << DEEPEST
+            drawn += 3 * WORDS
+        for k in range(GROUP if depth else 0):
+            values[to + k] >>= depth
 
 
-@kernel
-def _pack_roots(bits: UInt32[np.ndarray, "4 n"], count: int, table: NormalTable, out: Int64[np.ndarray, "n 4"]) -> None:
-    """Look the normals up, and pack those of channels 2 k and 2 k + 1 into lane k."""
-    for i in range(count):
-        for lane in range(LANES):
-            word = bits[lane, i]
-            low, high = np.int64(table[word & _HALF]), np.int64(table[word >> np.uint32(16)])
-            out[i, lane] = ((high << 32) + low) << DEEPEST
+@instruction
+def _add_eight(_, values, at, sums, to):
+    """Add the eight numbers of `values` from place `at` on to those of `sums` from `to` on, as one vector.
 
+    The compiler adds them one by one, because for all it knows the two arrays overlap.
+    """
+    signature = types.void(values, at, sums, to)
 
-@kernel
-def _pack_split(
-    plan: Columns,
-    first: int,
-    count: int,
-    last: np.uint64,
-    seed: np.uint64,
-    table: NormalTable,
-    out: Int64[np.ndarray, "n 4"],
-) -> None:
-    """Write the packed values of the particles that have split, among `count` of them from `first` on."""
-    for i in range(count):
-        path = plan.paths[first + i]
-        if path > 1:
-            values = _values(plan.sites[first + i], plan.births[first + i], path, last, seed, table)
-            shift = _shift(path)
-            out[i, 0] = ((np.int64(values[1]) << 32) + values[0]) << shift
-            out[i, 1] = ((np.int64(values[3]) << 32) + values[2]) << shift
-            out[i, 2] = ((np.int64(values[5]) << 32) + values[4]) << shift
-            out[i, 3] = ((np.int64(values[7]) << 32) + values[6]) << shift
+    def generate(context, builder, signature, arguments):
+        eight = ir.VectorType(ir.IntType(32), GROUP).as_pointer()
+        pairs = zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
+        source, target = (
+            builder.bitcast(builder.gep(context.make_array(kind)(context, builder, array).data, [place]), eight)
+            for kind, array, place in pairs
+        )
+        total = builder.add(builder.load(source, align=4), builder.load(target, align=4))
+        builder.store(total, target, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @kernel
 def _scatter(
-    plan: Columns, tracks: tuple[int, int], frame: int, place: int, packed: Int64[np.ndarray, "n 4"], sums: Sums
-) -> int:
-    """Add the packed values of the `tracks` (from, to) that the frame holds to their cells; return the next place."""
-    for i in range(tracks[0], tracks[1]):
-        if plan.starts[i] <= frame < plan.stops[i]:
-            cell, row = np.uint64(plan.cells[place]), np.uint64(i - tracks[0])
-            sums[cell, 0] += packed[row, 0]
-            sums[cell, 1] += packed[row, 1]
-            sums[cell, 2] += packed[row, 2]
-            sums[cell, 3] += packed[row, 3]
-            place += 1
-    return place
+    plan: Columns, part: tuple[int, int], first_frame: int, entry: Entries, values: Values, width: int, sums: Sums
+) -> None:
+    """Add the values of the tracks of `part` to their cells; `entry` is the next one of each frame.
+
+    Frame by frame for each track: adding to the same cell twice in a row would wait for the first sum.
+    """
+    for i in range(part[0], part[1]):
+        at = np.uint64(width * (i - part[0]))
+        for frame in range(max(plan.starts[i], first_frame), min(plan.stops[i], first_frame + sums.shape[0])):
+            here = np.uint64(frame)
+            to = np.uint64(width * plan.cells[np.uint64(entry[here])])
+            entry[here] += 1
+            row = sums[np.uint64(frame - first_frame)]
+            _add_eight(values, at, row, to)
+            if width > GROUP:
+                _add_eight(values, at + np.uint64(GROUP), row, to + np.uint64(GROUP))
 
 
 @kernel
 def add_values(
     plan: Columns,
-    frames: tuple[int, int],
-    group: int,
+    entries: Entries,
+    first_frame: int,
+    groups: tuple[int, int],
     seed: np.uint64,
     table: NormalTable,
-    sums: Int64[np.ndarray, "frames cells 4"],
+    sums: Sums,
 ) -> None:
-    """Add each particle's values of a group of channels to the cells it lies in, for the emitted `frames` (from, to).
+    """Add each particle's values of `groups` (from, to) of channels to the cells it lies in, for some emitted frames.
 
-    A particle of depth d stands for 1 / 4^d of a root's material and weighs 2^-d; sums are in units of 2^-DEEPEST of
-    the table's, packed in lanes. In whole numbers, so that the order does not matter.
+    Those are as many as `sums` has, from `first_frame` on; `entries` are the places in `plan.cells` where the plan's
+    frames begin. A particle of depth d stands for 1 / 4^d of a root's material and weighs 2^-d; sums are in units of
+    2^-DEEPEST of the table's, cell by cell. In whole numbers, so that the order does not matter.
     """
-    cursor = _cursor(plan, frames[1])
-    last = np.uint64(group << GROUP_SHIFT)
-    bits = np.empty((4, _AT_ONCE), np.uint32)
-    packed = np.empty((_AT_ONCE, LANES), np.int64)
+    entry, width = entries.copy(), GROUP * (groups[1] - groups[0])
+    root = np.ones(_AT_ONCE, np.int32)
+    counters = np.empty((3, 3 * DEEPEST * _AT_ONCE), np.int32)
+    bits = np.empty(WORDS * counters.shape[1], np.uint32)
+    values = np.empty(_AT_ONCE * width, np.int32)
     for first in range(0, plan.starts.shape[0], _AT_ONCE):
         stop = min(first + _AT_ONCE, plan.starts.shape[0])
-        _fill(plan.sites[first:stop], plan.births[first:stop], plan.paths[first:stop], last, seed, bits)
-        _pack_roots(bits, stop - first, table, packed)
-        _pack_split(plan, first, stop - first, last, seed, table, packed)
-        for frame in range(max(frames[0], plan.starts[first]), frames[1]):
-            cursor[frame] = _scatter(plan, (first, stop), frame, cursor[frame], packed, sums[frame - frames[0]])
-
-
-@kernel
-def write_noise(
-    sums: Int64[np.ndarray, "frames cells 4"],
-    scale: Float32[np.ndarray, "frames cells"],
-    numbers: Int32[np.ndarray, " frames"],
-    group: int,
-    seed: np.uint64,
-    table: NormalTable,
-    shares: tuple[np.float32, np.float32],
-    out: Float32[np.ndarray, "frames channels cells"],
-) -> None:
-    """Write a group of channels: `shares[0]` times the scaled sums, plus `shares[1]` times independent normals.
-
-    The latter belong to (cell, number of the frame), and come out in the unit of `shares[1]`.
-    """
-    cells = np.arange(sums.shape[1]).astype(np.int32)
-    high, third = np.empty_like(cells), np.zeros_like(cells)
-    bits = np.zeros((4, len(cells)), np.uint32)
-    fresh = np.float32(0)
-    for frame in range(sums.shape[0]):
-        if shares[1] != 0:
-            high[:] = numbers[frame]
-            _fill(cells, high, third, np.uint64(Stream.INDEPENDENT | group << GROUP_SHIFT), seed, bits)
-        for channel in range(min(GROUP, out.shape[1] - group * GROUP)):
-            lane, upper = channel >> 1, channel & 1
-            for cell in range(sums.shape[1]):
-                total = sums[frame, cell, lane]
-                low = np.int64(np.int32(total))
-                value = np.float32((total - low) >> 32 if upper else low) * scale[frame, cell] * shares[0]
-                if shares[1] != 0:
-                    word = bits[lane, cell]
-                    half = word >> np.uint32(16) if upper else word & np.uint32(0xFFFF)
-                    fresh = np.float32(table[half]) * shares[1]
-                out[frame, group * GROUP + channel, cell] = value + fresh
+        number = _list_splits(plan, first, stop, counters)
+        for group in range(groups[0], groups[1]):
+            at, last = (GROUP * (group - groups[0]), width), np.uint64(group << GROUP_SHIFT)
+            philox4x32(plan.sites[first:stop], plan.births[first:stop], root, last, seed, bits)
+            _look_up(bits[: WORDS * (stop - first)], table, at, values)
+            if number:
+                philox4x32(counters[0, :number], counters[1], counters[2], last, seed, bits)
+                _refine(plan, (first, stop), bits, table, at, values)
+        _scatter(plan, (first, stop), first_frame, entry, values, width, sums)

@@ -8,15 +8,15 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int32, Int64
 from numpy.typing import DTypeLike
 
 from equivdm.arrays import NoiseArray
 from equivdm.noise.checks import check_beta, check_channels, check_seed, check_threads
 from equivdm.noise.columns import pack, unpack
 from equivdm.noise.compiled import constant
-from equivdm.noise.normals import ONE, groups, normal_table, write_mixed
-from equivdm.noise.philox import DEEPEST, LANES, Columns, add_values, add_weights
+from equivdm.noise.normals import ONE, groups_of, normal_table, write_mixed
+from equivdm.noise.philox import DEEPEST, GROUP, Columns, add_values, add_weights, first_entries
 from equivdm.noise.tensors import in_type
 
 if TYPE_CHECKING:
@@ -90,18 +90,22 @@ class MotionPlan:
         check_seed(seed)
         check_threads(threads)
         out = np.empty((len(self.frames), channels, self.grid[0] * self.grid[1]), np.float32)
-        numbers, scale = np.array(self.frames, np.int32), self.scale
+        numbers, scale, entries, columns = np.array(self.frames, np.int32), self.scale, self._entries, self._columns()
 
-        def draw(task: tuple[int, tuple[int, int]]) -> None:
-            group, (first, stop) = task
-            sums = np.zeros((stop - first, out.shape[2], LANES), np.int64)
-            add_values(self._columns(), (first, stop), group, np.uint64(seed), normal_table(), sums)
-            write_mixed(sums, scale[first:stop], numbers[first:stop], group, seed, beta, out[first:stop])
+        def draw(task: tuple[tuple[int, int], tuple[int, int]]) -> None:
+            groups, (first, stop) = task
+            sums = np.zeros((stop - first, out.shape[2] * GROUP * (groups[1] - groups[0])), np.int32)
+            add_values(columns, entries, first, groups, np.uint64(seed), normal_table(), sums)
+            write_mixed(sums, scale[first:stop], numbers[first:stop], groups, seed, beta, out[first:stop])
 
-        # Threads take groups of channels; where those are fewer, also parts of the clip.
-        parts = min(len(self.frames), -(-threads // groups(channels)))
+        # Two groups of channels at a time fill a cache line; where threads are more than that, one, and parts of the
+        # clip beside each other.
+        every = groups_of(channels)
+        step = 2 if every >= 2 * threads else 1
+        together = [(group, min(group + step, every)) for group in range(0, every, step)]
+        parts = min(len(self.frames), -(-threads // len(together)))
         edges = [len(self.frames) * part // parts for part in range(parts + 1)]
-        tasks = product(range(groups(channels)), pairwise(edges))
+        tasks = product(together, pairwise(edges))
         if threads == 1:
             for task in tasks:
                 draw(task)
@@ -117,6 +121,10 @@ class MotionPlan:
         add_weights(self._columns(), weights)
         # Square root and division in float64, then rounded once: alike on every machine.
         return (1 / (ONE * np.sqrt(weights))).astype(np.float32)
+
+    @cached_property
+    def _entries(self) -> Int64[np.ndarray, " frames"]:
+        return first_entries(self._columns(), len(self.frames))
 
     def by_frame(self) -> Iterator[tuple[Entries, Entries]]:
         """Yield for each emitted frame its particles, as increasing places in `births`, and their cells."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
-from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, check_threads, fix
+from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, check_threads, known
 from equivdm.noise.columns import pack, unpack
-from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, FixedFlow, U, V, X, Y
+from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, StepFlow, U, V, X, Y
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
@@ -75,18 +75,17 @@ class MotionPlanner:
         back = None if backward is None else check_flow("backward", backward, like=flow)
         mask = None if occlusion is None else check_mask("occlusion", occlusion, flow)
         flows = [("forward", flow)] + ([] if back is None else [("backward", back)])
-        buffers = [np.empty(flow.shape[1:], np.int32) for _ in flows]
         with _pool(self.threads) as pool:
             for step in range(len(flow)):
                 if self.frame + 1 in cuts:
                     self._close(frames, None)
                     self._particles.restart(self.frame + 1)
                 else:
-                    tasks = [(*named, step, unknown, buffer) for named, buffer in zip(flows, buffers, strict=True)]
-                    fixed, *others = (pool.map if pool else map)(lambda task: fix(*task), tasks)
-                    self._close(frames, fixed if back is None and mask is None else None)
+                    tasks = [(*named, step, unknown) for named in flows]
+                    here, *others = (pool.map if pool else map)(lambda task: known(*task), tasks)
+                    self._close(frames, here if back is None and mask is None else None)
                     hidden = None if mask is None else mask[step]
-                    self._particles.advance(fixed, others[0] if others else None, hidden, self.threads, pool)
+                    self._particles.advance(here, others[0] if others else None, hidden, self.threads, pool)
                 self._moved = self.frame + 1 not in cuts
                 self.frame += 1
 
@@ -148,7 +147,7 @@ class MotionPlanner:
         if self._finished:
             raise ValueError(f"motion plan: the video was finished at frame {self.frame}; begin another planner")
 
-    def _close(self, frames: Collection[int] | None, following: FixedFlow | None) -> None:
+    def _close(self, frames: Collection[int] | None, following: StepFlow | None) -> None:
         """Bring the waiting frame to its final state, and note it where it is to be emitted."""
         particles = self._particles
         if self._moved and following is not None:

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int, Int32
 
 from equivdm.noise.checks import check_beta, check_channels, check_seed
 from equivdm.noise.gpu.kernels import draws, launch
-from equivdm.noise.normals import ONE, groups, normal_table
-from equivdm.noise.philox import LANES
+from equivdm.noise.normals import ONE, groups_of, normal_table
+from equivdm.noise.philox import GROUP
 from equivdm.noise.plan import MotionPlan
 
 Tensor = torch.Tensor
@@ -65,9 +65,9 @@ class DevicePlans:
         if len(seeds) != len(self):
             raise ValueError(f"seeds: got {len(seeds)}, wanted one for each of {len(self)} clips")
         clips, frames, grid_cells = len(self), len(self.frames), self.grid[0] * self.grid[1]
-        bands, slots, device = groups(channels), self.cells.shape[2], self.labels.device
+        bands, slots, device = groups_of(channels), self.cells.shape[2], self.labels.device
         keys = torch.from_numpy(np.array(seeds, np.uint64).view(np.int32)).to(device)
-        sums = torch.zeros(clips, frames, bands, grid_cells, LANES, dtype=torch.int64, device=device)
+        sums = torch.zeros(clips, frames, bands, grid_cells, GROUP // 2, dtype=torch.int64, device=device)
         births, sites, paths = self.labels
         launch(
             draws.add_values,

@@ -5,32 +5,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from equivdm.noise.blocks import enter, judge, leave, tidy
 from equivdm.noise.compiled import constant
 from equivdm.noise.flows import (
     BLOCK,
+    GONE,
+    NO_FLOW,
+    NO_MASK,
     SITE,
-    UNKNOWN,
+    TRACK,
+    UNKNOWN_PX,
     U,
     V,
     X,
     Y,
-    compact,
-    judge,
-    mark_unknown,
+    is_wild,
     move,
     overtaken,
-    places,
-    to_fixed,
 )
 from equivdm.noise.lattice import PIXEL, Lattice
 
-NO_FLOW, NO_MASK = np.empty((0, 0, 2), np.int32), constant(np.empty((0, 0), np.bool_))
 
-
-def fixed(flow: np.ndarray) -> np.ndarray:
-    out = np.empty(flow.shape, np.int32)
-    assert to_fixed(constant(flow.astype(np.float32)), out) == 0
-    return out
+def flow_of(values: np.ndarray) -> np.ndarray:
+    return constant(values.astype(np.float32))
 
 
 def table_at(x: list[float], y: list[float]) -> np.ndarray:
@@ -45,24 +42,30 @@ def moved(x: float, y: float, flow: np.ndarray) -> tuple[float, float]:
     """The displacement of one particle in a flow, px."""
     table = table_at([x], [y])
     blocks = (flow.shape[0], flow.shape[1])
-    assert move(table, 0, 1, fixed(flow), NO_FLOW, NO_MASK, blocks, np.zeros(flow.shape[0] * flow.shape[1], np.int32))
+    counts = np.zeros(flow.shape[0] * flow.shape[1], np.int32)
+    assert move(table, (0, 1), flow_of(flow), NO_FLOW, NO_MASK, blocks, counts) == 0
     return table[U, 0] / PIXEL, table[V, 0] / PIXEL
 
 
 def test_halves_round_to_even() -> None:
     values = np.array([0.5, 1.5, -0.5, 2.5]) / PIXEL
-    assert fixed(values.reshape(1, 2, 2)).ravel().tolist() == [0, 2, 0, 2]
+    assert [moved(0.5, 0.5, np.array([[[value, value]]]))[0] * PIXEL for value in values] == [0, 2, 0, 2]
 
 
-def test_wild_components_are_counted_and_marked_with_their_partner() -> None:
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf, 4.5, -4.5])
+@pytest.mark.parametrize("place", [(0, 1, 0), (2, 3, 0)])
+def test_a_component_that_is_not_finite_or_leaves_the_frame_is_wild(wild: float, place: tuple[int, int, int]) -> None:
     flow = np.zeros((3, 4, 2), np.float32)
-    flow[0, 1, 0], flow[1, 2, 1], flow[2, 3] = np.nan, 3.5, (-4.5, np.inf)
-    out = np.empty(flow.shape, np.int32)
-    assert to_fixed(constant(flow), out) == 4
-    mark_unknown(constant(flow), out)
-    unknown = np.argwhere((out == UNKNOWN).all(-1)).tolist()
-    assert unknown == [[0, 1], [1, 2], [2, 3]]
-    assert np.count_nonzero(out) == 6
+    flow[0, 0], flow[2, 2] = (4, 3), (-4, -3)  # as long as the frame
+    assert not is_wild(constant(flow))
+    flow[place] = wild
+    assert is_wild(constant(flow))
+
+
+def test_each_axis_has_its_own_limit() -> None:
+    flow = np.zeros((3, 4, 2), np.float32)
+    flow[1, 2, 1] = 3.5
+    assert is_wild(constant(flow))
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
@@ -86,34 +89,55 @@ def test_at_the_edge_of_two_motions_neither_is_blended() -> None:
     assert moved(4.1, 2.0, flow) == (2.0, 0.0)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (5, 9)])
+def test_the_nearest_of_the_last_rows_and_columns_is_found(size: tuple[int, int]) -> None:
+    flow = np.zeros((*size, 2))
+    flow[-1, -1] = (-0.75, -0.75)  # another motion than its neighbours'
+    assert moved(size[1] - 0.01, size[0] - 0.01, flow) == (-0.75, -0.75)
+    assert moved(size[1] - 0.2, size[0] - 0.2, flow) == (-0.75, -0.75)
+
+
 def test_what_leaves_or_is_masked_or_unknown_or_hidden_is_lost() -> None:
-    flow = fixed(np.broadcast_to(np.array([2.0, 0.0]), (4, 8, 2)))
-    flow[0, 2] = UNKNOWN
+    flow = np.broadcast_to(np.array([2.0, 0.0]), (4, 8, 2)).copy()
+    flow[0, 2] = UNKNOWN_PX
     backward = -flow
     backward[0, 2] = 0
-    backward[2, 6] = (-PIXEL // 2, 0)  # another motion is seen there
+    backward[2, 6] = (-0.5, 0)  # another motion is seen there
     mask = np.zeros((4, 8), bool)
     mask[1, 1] = True
     #        masked        leaves     hidden     unknown    kept
     table = table_at([1.5, 7.0, 4.5, 2.5, 0.5], [1.5, 1.5, 2.5, 0.5, 3.5])
     counts = np.zeros(2 * 4, np.int32)
-    assert move(table, 0, 5, flow, backward, constant(mask), (2, 4), counts) == 1
-    assert (table[SITE, 0], table[X, 0], table[BLOCK, 0]) == (4, 2.5 * PIXEL, 5)
+    assert move(table, (0, 5), flow_of(flow), flow_of(backward), constant(mask), (2, 4), counts) == 4
+    assert table[BLOCK].tolist() == [GONE, GONE, GONE, GONE, 5]
+    assert (table[SITE, 4], table[X, 4]) == (4, 2.5 * PIXEL)
     assert counts.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_what_is_lost_stays_so_wherever_the_flow_would_take_it() -> None:
+    flow, counts = flow_of(np.broadcast_to(np.array([6.0, 0.0]), (4, 8, 2))), np.zeros(8, np.int32)
+    hide_all = constant(np.ones((4, 8), np.bool_))
+    table = table_at([0.5, 3.5], [1.5, 1.5])
+    for step in (flow, flow_of(-flow), flow_of(-flow), flow):
+        gone = move(table, (0, 2), step, flow_of(-step), NO_MASK, (2, 4), counts)
+    assert (gone, table[BLOCK].tolist()) == (2, [GONE, GONE])
+    assert move(table, (0, 2), flow, NO_FLOW, hide_all, (2, 4), counts) == 2
 
 
 def test_parts_of_a_table_move_as_the_whole() -> None:
     generator = np.random.default_rng(0)
-    flow = fixed(generator.normal(size=(20, 30, 2)))
+    flow = flow_of(generator.normal(size=(20, 30, 2)))
     whole = table_at(generator.uniform(0, 30, 5000).tolist(), generator.uniform(0, 20, 5000).tolist())
     parts, counts = whole.copy(), np.zeros((2, 6), np.int32)
-    stop = move(whole, 0, 5000, flow, -flow, NO_MASK, (2, 3), counts[0])
-    ends = [
-        (first, move(parts, first, last, flow, -flow, NO_MASK, (2, 3), counts[1]))
-        for first, last in ((0, 1500), (1500, 5000))
-    ]
-    joined = np.concatenate([parts[:, first:end] for first, end in ends], axis=1)
-    np.testing.assert_array_equal(joined, whole[:, :stop])
+    gone = move(whole, (0, 5000), flow, flow_of(-flow), NO_MASK, (2, 3), counts[0])
+    assert (
+        0
+        < gone
+        == sum(
+            move(parts, part, flow, flow_of(-flow), NO_MASK, (2, 3), counts[1]) for part in ((0, 1500), (1500, 5000))
+        )
+    )
+    np.testing.assert_array_equal(parts, whole)
     np.testing.assert_array_equal(counts[0], counts[1])
 
 
@@ -130,16 +154,34 @@ def test_places_are_exact(height: int, width: int, rows: int, columns: int) -> N
         int(b) * rows // (height * PIXEL) * columns + int(a) * columns // (width * PIXEL)
         for a, b in zip(both_x, both_y, strict=True)
     ]
-    assert places(both_x.copy(), both_y.copy(), (height, width), (rows, columns)).tolist() == wanted
+    table, counts = np.zeros((9, len(wanted)), np.int32), np.zeros(rows * columns, np.int32)
+    table[X], table[Y] = both_x, both_y
+    enter(table, (0, len(wanted)), (height, width), (rows, columns), counts)
+    assert table[BLOCK].tolist() == wanted
+    np.testing.assert_array_equal(counts, np.bincount(wanted, minlength=rows * columns))
+    still = flow_of(np.zeros((height, width, 2)))
+    table[BLOCK] = 0
+    assert move(table, (0, len(wanted)), still, NO_FLOW, NO_MASK, (rows, columns), counts) == 0
+    assert table[BLOCK].tolist() == wanted
 
 
-def test_compacting_keeps_order_and_counts() -> None:
+def test_new_particles_have_not_moved_and_are_in_no_plan() -> None:
+    table, counts = np.full((9, 4), 7, np.int32), np.zeros(1, np.int32)
+    enter(table, (1, 3), (4, 8), (1, 1), counts)
+    assert table[[U, V, BLOCK, TRACK]].T.tolist() == [[7, 7, 7, 7], [0, 0, 0, -1], [0, 0, 0, -1], [7, 7, 7, 7]]
+    assert counts.tolist() == [2]
+
+
+def test_tidying_keeps_order() -> None:
     table = table_at([0.5] * 6, [0.5] * 6)
     table[BLOCK] = [0, 1, 1, 0, 2, 1]
     counts = np.array([2, 3, 1], np.int32)
-    assert compact(table, 6, np.array([True, False, True, True, False, True]), counts) == 4
-    assert table[SITE, :4].tolist() == [0, 2, 3, 5]
+    leave(table, np.array([4, 1], np.int32), counts)
     assert counts.tolist() == [2, 2, 0]
+    assert tidy(table, 6) == 4
+    assert table[SITE, :4].tolist() == [0, 2, 3, 5]
+    assert table[BLOCK, :4].tolist() == [0, 1, 0, 1]
+    assert tidy(table, 4) == 4
 
 
 @pytest.mark.parametrize(
@@ -156,22 +198,28 @@ def test_compacting_keeps_order_and_counts() -> None:
     ],
 )
 def test_what_a_cell_of_four_by_four_needs(blocks: list[int], splits: bool, filled: list[int]) -> None:
-    split, bare = np.empty(1, np.bool_), np.empty(4, np.bool_)
-    numbers = judge(np.array(blocks, np.int32), (2, 2), 2, 4, split, bare, 4)
-    assert (bool(split[0]), np.flatnonzero(bare).tolist()) == (splits, filled)
-    assert numbers == (int(splits), len(filled))
+    held, (split, bare) = np.empty(1, np.int32), np.empty((2, 4), np.bool_)
+    numbers = judge(np.array(blocks, np.int32), (1, 1), 2, 4, 4, (held, split, bare))
+    assert (split.tolist(), np.flatnonzero(bare).tolist()) == ([splits] * 4, filled)
+    assert (*numbers, held[0]) == (int(splits), len(filled), sum(blocks))
+
+
+def test_a_cell_of_one_block_is_filled_only() -> None:
+    held, (split, bare) = np.empty(2, np.int32), np.empty((2, 2), np.bool_)
+    assert judge(np.array([0, 1], np.int32), (1, 2), 1, 3, 4, (held, split, bare)) == (0, 1)
+    assert (held.tolist(), split.tolist(), bare.tolist()) == ([0, 1], [False, False], [True, False])
 
 
 def test_forward_flow_alone_hides_the_ground_under_an_object_and_nothing_else() -> None:
     """Three of the object stay as they came; the two of the ground that they ran over would start to move."""
-    following = fixed(np.broadcast_to(np.array([3.0, 0.0]), (4, 8, 2)))
+    following = flow_of(np.broadcast_to(np.array([3.0, 0.0]), (4, 8, 2)))
     table = table_at([4.5] * 5, [2.5] * 5)
     table[U] = np.array([3, 3, 3, 0, 0]) * PIXEL
     counts = np.array([5], np.int32)
-    assert overtaken(table, 5, following, counts, 3).tolist() == [False, False, False, True, True]
-    assert not overtaken(table, 5, following, counts, 4).any()  # the block is not crowded
+    assert overtaken(table, 5, following, counts, 3).tolist() == [3, 4]
+    assert not len(overtaken(table, 5, following, counts, 4))  # the block is not crowded
     table[U] = -3 * PIXEL
-    assert not overtaken(table, 5, following, counts, 3).any()  # all turn at once
+    assert not len(overtaken(table, 5, following, counts, 3))  # all turn at once
 
 
 def test_a_lattice_tells_blocks_cells_and_sites() -> None:

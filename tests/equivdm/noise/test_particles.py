@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, X, Y, to_fixed
+from equivdm.noise.compiled import constant
+from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, X, Y
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import Particles
 from tests.equivdm.noise.motions import affine_flow, smooth_flow, turn
@@ -15,12 +16,6 @@ def population(per_cell: int = 4) -> Particles:
     particles = Particles.none(Lattice(SIZE, GRID, per_cell))
     particles.restart(0)
     return particles
-
-
-def fixed(flow: np.ndarray) -> np.ndarray:
-    out = np.empty(flow.shape, np.int32)
-    to_fixed(flow, out)
-    return out
 
 
 def labels(particles: Particles) -> set[tuple[int, int, int]]:
@@ -48,7 +43,7 @@ def test_every_site_begins_with_a_particle_within_it(per_cell: int) -> None:
 def test_counts_places_and_labels_stay_true(per_cell: int) -> None:
     particles = population(per_cell)
     for frame, flow in enumerate(smooth_flow(SIZE, 12, seed=1, strength=6), start=1):
-        particles.advance(fixed(flow), fixed(-flow), None)
+        particles.advance(constant(flow), constant(-flow), None)
         particles.settle(frame)
         np.testing.assert_array_equal(particles.counts, np.bincount(particles[BLOCK], minlength=len(particles.counts)))
         assert len(labels(particles)) == particles.number
@@ -64,10 +59,11 @@ def test_the_order_of_the_table_decides_nothing() -> None:
     generator = np.random.default_rng(0)
     for frame, flow in enumerate(flows, start=1):
         shuffled = generator.permutation(other.number)
+        other[X]  # tidy
         other.table[:, : other.number] = other.table[:, shuffled]
         for particles in (first, other):
-            particles.cull(fixed(flow))
-            particles.advance(fixed(flow), None, None)
+            particles.cull(constant(flow))
+            particles.advance(constant(flow), None, None)
             particles.settle(frame)
         assert labels(first) == labels(other)
         np.testing.assert_array_equal(first.counts, other.counts)
@@ -77,7 +73,7 @@ def test_a_split_keeps_the_material_of_its_neighbourhood() -> None:
     """Children may cross into the next cell, so single cells change a little, and the middle of the frame hardly."""
     particles = population()
     flow = affine_flow(SIZE, 1, turn(SIZE, zoom=1.45))[0]
-    particles.advance(fixed(flow), None, None)
+    particles.advance(constant(flow), None, None)
     before, number = material(particles).reshape(GRID), particles.number
     particles.settle(1)
     assert particles.number > 1.5 * number
@@ -89,7 +85,7 @@ def test_a_split_keeps_the_material_of_its_neighbourhood() -> None:
 
 def test_a_line_of_splits_ends_at_the_deepest() -> None:
     particles = population()
-    flow = fixed(affine_flow(SIZE, 1, turn(SIZE, zoom=1.5))[0])
+    flow = constant(affine_flow(SIZE, 1, turn(SIZE, zoom=1.5))[0])
     for frame in range(1, 30):
         particles.advance(flow, None, None)
         particles.settle(frame)
@@ -101,7 +97,7 @@ def test_a_line_of_splits_ends_at_the_deepest() -> None:
 def test_loading_the_columns_makes_the_same_population() -> None:
     particles = population()
     flow = smooth_flow(SIZE, 1, seed=2)[0]
-    particles.advance(fixed(flow), None, None)
+    particles.advance(constant(flow), None, None)
     particles.settle(1)
     again = Particles.none(particles.lattice)
     again.load({row: particles[row].copy() for row in range(TRACK)})

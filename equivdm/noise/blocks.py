@@ -1,0 +1,111 @@
+"""Blocks of a lattice and who is in them: who enters and leaves, and what a cell needs."""
+
+import numpy as np
+from jaxtyping import Bool, Int32
+
+from equivdm.noise.compiled import Integer, kernel
+from equivdm.noise.flows import BIRTH, BLOCK, GONE, PATH, SITE, TRACK, Counts, Some, Table, U, V, X, Y
+from equivdm.noise.lattice import PIXEL
+
+Flags = Bool[np.ndarray, " blocks"]
+
+
+@kernel
+def enter(table: Table, part: tuple[int, int], size: tuple[int, int], blocks: tuple[int, int], counts: Counts) -> None:
+    """Find the blocks of the new particles `part` (from, to), and count them in; they have not moved yet.
+
+    Blocks (rows, columns) lie over a frame of `size` px; see `equivdm.noise.flows` for the division.
+    """
+    per_row, per_column = 1 / (size[0] * PIXEL), 1 / (size[1] * PIXEL)
+    for i in range(part[0], part[1]):
+        row = int((np.int64(table[Y, i]) * blocks[0] + 0.5) * per_row)
+        block = row * blocks[1] + int((np.int64(table[X, i]) * blocks[1] + 0.5) * per_column)
+        table[BLOCK, i] = block
+        table[U, i], table[V, i], table[TRACK, i] = 0, 0, -1
+        counts[block] += 1
+
+
+@kernel
+def leave(table: Table, lost: Some, counts: Counts) -> None:
+    """Let these particles be GONE, and take them off the counts."""
+    for i in lost:
+        counts[table[BLOCK, i]] -= 1
+        table[BLOCK, i] = GONE
+
+
+@kernel
+def tidy(table: Table, stop: int) -> Integer:
+    """Close the gaps of those that are GONE. Returns the new stop."""
+    first = 0
+    while first < stop and table[BLOCK, first] != GONE:
+        first += 1
+    block, kept = table[BLOCK], np.uint64(first)
+    for row in (X, Y, U, V, BIRTH, SITE, PATH, TRACK, BLOCK):  # the last tells who is gone
+        kept, entries = np.uint64(first), table[row]
+        for i in range(first, stop):
+            there = block[i] != GONE
+            entries[kept] = entries[i]
+            kept += np.uint64(there)
+    return np.int64(kept)
+
+
+@kernel
+def judge(
+    counts: Counts,
+    grid: tuple[int, int],
+    halves: int,
+    per_cell: int,
+    starved: int,
+    out: tuple[Int32[np.ndarray, " cells"], Flags, Flags],
+) -> tuple[int, int]:
+    """Write into `out` how many particles each cell holds, the blocks of cells that split, and the blocks to be filled.
+
+    Returns how many cells split and how many blocks are to be filled. A cell that has lost half its particles to
+    enlargement splits: it is thin all over, with at most one block in four empty and none above three quarters of its
+    initial number. A cell that is bare on one side is being uncovered: its empty blocks are filled where it holds fewer
+    than `starved` particles. A cell that is one block does not tell, and is filled only.
+    """
+    held, split, bare = out
+    split[:], bare[:] = False, False
+    splits = fills = 0
+    columns, half = grid[1] * halves, halves - 1
+    for row in range(grid[0]):
+        for column in range(grid[1]):
+            corner = np.uint64((row * columns + column) * halves)
+            four = (
+                corner,
+                corner + np.uint64(half),
+                corner + np.uint64(half * columns),
+                corner + np.uint64(half * columns + half),
+            )
+            a, b, c, d = counts[four[0]], counts[four[1]], counts[four[2]], counts[four[3]]
+            total = (a + b + c + d) * halves**2 // 4
+            held[row * grid[1] + column] = total
+            if 2 * total >= per_cell**2 and total >= starved:
+                continue
+            empty = (a == 0) + (b == 0) + (c == 0) + (d == 0)
+            enough = 2 * total >= per_cell**2 or empty > 1 or 4 * halves**2 * max(a, b, c, d) > 3 * per_cell**2
+            if halves > 1 and not enough:
+                splits += 1
+                for block in four:
+                    split[block] = True
+            elif total < starved:
+                for block in four:
+                    fills += counts[block] == 0 and not bare[block]
+                    bare[block] = counts[block] == 0
+    return splits, fills
+
+
+@kernel
+def inside(table: Table, stop: int, flags: Flags, counts: Counts, below: int) -> Some:
+    """Return the particles in the blocks that are flagged whose path is `below` a number, in increasing order."""
+    number = 0
+    for block in range(flags.shape[0]):
+        number += counts[block] if flags[block] else 0
+    found, out = 0, np.empty(number, np.int32)
+    for i in range(stop):
+        block = table[BLOCK, i]
+        if block != GONE and flags[np.uint64(block)] and table[PATH, i] < below:
+            out[found] = i
+            found += 1
+    return out[:found]
