@@ -20,7 +20,7 @@ from equivdm.noise.philox import DEEPEST, LANES, Columns, add_values, add_weight
 Tracks = Int32[np.ndarray, " tracks"]
 Entries = Int32[np.ndarray, " entries"]
 
-VERSION = 2
+VERSION = 3
 """Format of a plan's bytes; raised when it changes, or when the noise that a plan stands for does."""
 
 
