@@ -146,7 +146,7 @@ class Particles:
         rows, columns = self.lattice.sites
         height, width = self.lattice.size
         births = np.full_like(sites, frame)
-        right, down = _jitter(sites, births)
+        right, down = jitter(sites, births)
         x = _within(sites % columns, right, width, columns)
         y = _within(sites // columns, down, height, rows)
         self._add(x, y, births, sites, np.full_like(sites, ROOT))
@@ -177,7 +177,7 @@ class Particles:
         self.keep(~parents)
         height, width = self.lattice.size
         child = np.arange(4, dtype=np.int32)
-        off_x, off_y = _jitter(chosen[SITE], chosen[BIRTH]) * (chosen[PATH] == ROOT)
+        off_x, off_y = jitter(chosen[SITE], chosen[BIRTH]) * (chosen[PATH] == ROOT)
         x = (chosen[X] - _carried(off_x, right))[:, None] + (2 * (child & 1) - 1) * right[:, None]
         y = (chosen[Y] - _carried(off_y, down))[:, None] + ((child & 2) - 1) * down[:, None]
         self._add(
@@ -202,21 +202,21 @@ class Particles:
         self.counts += np.bincount(new[BLOCK], minlength=len(self.counts)).astype(np.int32)
 
 
-def _jitter(sites: Whole, births: Whole) -> Int64[np.ndarray, "2 particles"]:
+def jitter(sites: Whole, births: Whole) -> Int64[np.ndarray, "2 particles"]:
     """Return how far right and down of the middle of its site a particle is born: odd 1/512 of a site, below a half."""
     bits = words(sites, births, np.full_like(sites, ROOT), Stream.JITTER).astype(np.int64)
     return np.stack([bits & 255, bits >> 8 & 255]) * 2 - 255
 
 
-def _within(site: Whole, jitter: Wide, pixels: int, sites: int) -> Whole:
-    """Return coordinates in the site's interval: (site + 1/2 + jitter / 512) * pixels / sites."""
-    parts = site.astype(np.int64) * 512 + 256 + jitter
+def _within(site: Whole, off: Wide, pixels: int, sites: int) -> Whole:
+    """Return coordinates in the site's interval: (site + 1/2 + off / 512) * pixels / sites."""
+    parts = site.astype(np.int64) * 512 + 256 + off
     return (parts * (pixels * PIXEL) // (sites * 512)).astype(np.int32)
 
 
-def _carried(jitter: Wide, quarter: Whole) -> Whole:
+def _carried(off: Wide, quarter: Whole) -> Whole:
     """Return the jitter in 1/65536 px, rounded to the nearest, where sites have come to be 4 * `quarter` apart."""
-    return ((jitter * quarter + 64) >> 7).astype(np.int32)
+    return ((off * quarter + 64) >> 7).astype(np.int32)
 
 
 _NO_FLOW = np.empty((0, 0, 2), np.int32)
