@@ -31,12 +31,21 @@ def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]
 
     One thread each: clips run side by side in processes or threads, and a sum's bits then depend on nothing.
     """
+    return _compiled(function, inline=False)
+
+
+def inlined(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Compile `function` as part of each kernel that calls it, where a call takes longer than what it does."""
+    return _compiled(function, inline=True)
+
+
+def _compiled(function: Callable[Arguments, Result], *, inline: bool) -> Callable[Arguments, Result]:
     # The tests' shape checker wraps annotated functions; numba wants the bare one.
     bare = inspect.unwrap(function)
     try:
-        return numba.njit(cache=True, nogil=True)(bare)
+        return numba.njit(cache=True, nogil=True, forceinline=inline)(bare)
     except RuntimeError:  # numba found no folder that it may keep its cache in, as in a read-only install
-        return numba.njit(nogil=True)(bare)
+        return numba.njit(nogil=True, forceinline=inline)(bare)
 
 
 def instruction(generate: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Int32, Int64
 
 from equivdm.noise.blocks import enter, inside, judge, leave, tidy
 from equivdm.noise.flows import (
@@ -44,6 +44,7 @@ _SLACK = 1.25  # of the initial number: room for births before the table is copi
 _UNTIDY = 1 / 8  # of the table: what is gone is followed in vain until it is more
 
 Whole = Int32[np.ndarray, " particles"]
+Wide = Int64[np.ndarray, " particles"]
 Counts = Int32[np.ndarray, " blocks"]
 Some = Int32[np.ndarray, " some"]
 
@@ -155,9 +156,9 @@ class Particles:
         rows, columns = self.lattice.sites
         height, width = self.lattice.size
         births = np.full_like(sites, frame)
-        bits = words(sites, births, np.full_like(sites, ROOT), Stream.JITTER).astype(np.int64)
-        x = _jittered(sites % columns, bits & 255, width, columns)
-        y = _jittered(sites // columns, bits >> 8 & 255, height, rows)
+        right, down = jitter(sites, births)
+        x = _within(sites % columns, right, width, columns)
+        y = _within(sites // columns, down, height, rows)
         self._add(x, y, births, sites, np.full_like(sites, ROOT))
 
     def _thin(self, frame: int) -> None:
@@ -171,15 +172,20 @@ class Particles:
         self._drop(crowded[bits.astype(np.int64) * crowd[crowded] >= limit << 32].astype(np.int32))
 
     def _split(self, split: Bool[np.ndarray, " blocks"], held: Int32[np.ndarray, " cells"]) -> None:
-        """Replace the particles of the marked blocks by four children each, a quarter of their distance off."""
+        """Replace the particles of the marked blocks by four children each, a quarter of their distance off.
+
+        The children of a root lie about the middle of its site, as the zoom has carried it: a jitter that the zoom
+        enlarges would take their noise to the wrong cell.
+        """
         parents = inside(self.table, self.filled, split, self.counts, 1 << 2 * DEEPEST)
         chosen = self.table[:, parents]
         down, right = self.lattice.spread(held[self.lattice.cell_of[chosen[BLOCK]]])
         self._drop(parents)
         height, width = self.lattice.size
         child = np.arange(4, dtype=np.int32)
-        x = chosen[X][:, None] + (2 * (child & 1) - 1) * right[:, None]
-        y = chosen[Y][:, None] + ((child & 2) - 1) * down[:, None]
+        off_x, off_y = jitter(chosen[SITE], chosen[BIRTH]) * (chosen[PATH] == ROOT)
+        x = (chosen[X] - _carried(off_x, right))[:, None] + (2 * (child & 1) - 1) * right[:, None]
+        y = (chosen[Y] - _carried(off_y, down))[:, None] + ((child & 2) - 1) * down[:, None]
         self._add(
             np.clip(x, 0, width * PIXEL - 1).reshape(-1),
             np.clip(y, 0, height * PIXEL - 1).reshape(-1),
@@ -199,7 +205,18 @@ class Particles:
         self.filled = needed
 
 
-def _jittered(site: Whole, jitter: np.ndarray, pixels: int, sites: int) -> Whole:
-    """Return coordinates in the site's interval: (site + (jitter + 1/2) / 256) * pixels / sites."""
-    parts = site.astype(np.int64) * 512 + 2 * jitter + 1
+def jitter(sites: Whole, births: Whole) -> Int64[np.ndarray, "2 particles"]:
+    """Return how far right and down of the middle of its site a particle is born: odd 1/512 of a site, below a half."""
+    bits = words(sites, births, np.full_like(sites, ROOT), Stream.JITTER).astype(np.int64)
+    return np.stack([bits & 255, bits >> 8 & 255]) * 2 - 255
+
+
+def _within(site: Whole, off: Wide, pixels: int, sites: int) -> Whole:
+    """Return coordinates in the site's interval: (site + 1/2 + off / 512) * pixels / sites."""
+    parts = site.astype(np.int64) * 512 + 256 + off
     return (parts * (pixels * PIXEL) // (sites * 512)).astype(np.int32)
+
+
+def _carried(off: Wide, quarter: Whole) -> Whole:
+    """Return the jitter in 1/65536 px, rounded to the nearest, where sites have come to be 4 * `quarter` apart."""
+    return ((off * quarter + 64) >> 7).astype(np.int32)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, overload
@@ -12,7 +12,16 @@ from jaxtyping import Float32, Int32, Int64
 from numpy.typing import DTypeLike
 
 from equivdm.arrays import NoiseArray
-from equivdm.noise.checks import check_beta, check_channels, check_seed, check_threads
+from equivdm.noise.cell_code import read_cells, write_cells
+from equivdm.noise.checks import (
+    PARTICLES_LIMIT,
+    PER_CELL_LIMIT,
+    SIDE_LIMIT,
+    check_beta,
+    check_channels,
+    check_seed,
+    check_threads,
+)
 from equivdm.noise.columns import pack, unpack
 from equivdm.noise.compiled import constant
 from equivdm.noise.normals import ONE, groups_of, normal_table, write_mixed
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
 Tracks = Int32[np.ndarray, " tracks"]
 Entries = Int32[np.ndarray, " entries"]
 
-VERSION = 2
+VERSION = 4
 """Format of a plan's bytes; raised when it changes, or when the noise that a plan stands for does."""
 
 
@@ -65,6 +74,11 @@ class MotionPlan:
             and int(held.sum()) == len(self.cells)
             and 0 <= int(self.starts.min(initial=0)) <= int(self.stops.max(initial=0)) <= len(self.frames)
             and 0 <= int(self.cells.min(initial=0)) <= int(self.cells.max(initial=0)) <= last
+            and 1 <= min(self.grid) <= max(self.grid) <= SIDE_LIMIT
+            and 1 <= self.per_cell <= PER_CELL_LIMIT
+            and (last + 1) * self.per_cell**2 <= PARTICLES_LIMIT
+            and all(a < b for a, b in pairwise(self.frames))
+            and 0 <= int(self.sites.min(initial=0)) <= int(self.sites.max(initial=0)) < (last + 1) * self.per_cell**2
             and 1 <= int(self.paths.min(initial=1)) <= int(self.paths.max(initial=1)) < 2 << 2 * DEEPEST
         )
         if not sound:
@@ -137,11 +151,13 @@ class MotionPlan:
     def to_bytes(self) -> bytes:
         """Return the plan as bytes, the same for equal plans."""
         head = np.array((*self.grid, self.per_cell, *self.frames), np.int32)
-        rows, columns = np.divmod(self.cells, np.int32(self.grid[1]))
-        # Neighbours mostly stay neighbours and live to the end: differences along a frame, and what is missing there.
+        # Most labels follow on the one before, and most particles live to the end.
         early = np.int32(len(self.frames)) - self.stops
-        smooth = (self.births, self.sites, self.paths, self.starts, rows, columns)
-        return pack([head, early, *(np.diff(each, prepend=np.int32(0)) for each in smooth)], VERSION)
+        labels = (self.births, self.sites, self.paths, self.starts)
+        plan = self._columns()._replace(cells=self.cells.copy())
+        counts, bits = write_cells(plan, np.array(self.frames, np.int32), self.grid, self.per_cell)
+        packed = np.packbits(bits).view(np.int8).astype(np.int32)
+        return pack([head, early, *(np.diff(each, prepend=np.int32(0)) for each in labels), counts, packed], VERSION)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "MotionPlan":
@@ -149,12 +165,22 @@ class MotionPlan:
         unpacked = unpack(data, VERSION)
         if len(unpacked) != 8 or len(unpacked[0]) < 4:
             raise ValueError(f"motion plan: got {len(unpacked)} columns that are not those of a plan")
-        head, early, *smooth = unpacked
-        births, sites, paths, starts, rows, columns = (np.cumsum(each, dtype=np.int32) for each in smooth)
+        head, early, *labels, counts, packed = unpacked
         height, width, per_cell, *frames = head.tolist()
+        births, sites, paths, starts = (np.cumsum(each, dtype=np.int32) for each in labels)
         stops = np.int32(len(frames)) - early
-        cells = rows * np.int32(width) + columns
-        return cls((height, width), tuple(frames), per_cell, births, sites, paths, starts, stops, cells)
+        held = int((stops.astype(np.int64) - starts).sum()) if len(stops) == len(starts) else -1
+        length = int(counts.sum(dtype=np.int64))
+        if int(counts.min(initial=0)) < 0 or len(packed) != -(-length // 8) or not 0 <= 2 * held <= length:
+            raise ValueError(f"motion plan: its {len(packed)} bytes of cells are not what it says; make the plan again")
+        bits = np.unpackbits(packed.astype(np.int8).view(np.uint8))[:length]
+        # First with any cells, so that all else is checked before the compiled kernel relies on it.
+        empty = cls(
+            (height, width), tuple(frames), per_cell, births, sites, paths, starts, stops, np.zeros(held, np.int32)
+        )
+        plan = empty._columns()._replace(cells=np.zeros(held, np.int32))
+        read_cells(plan, np.array(frames, np.int32), empty.grid, per_cell, (counts, bits))
+        return replace(empty, cells=plan.cells)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MotionPlan) and self.to_bytes() == other.to_bytes()

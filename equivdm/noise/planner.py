@@ -16,7 +16,7 @@ from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Format of a state's bytes; raised when it changes, or when what follows from a state does."""
 
 _KEPT = (X, Y, U, V, BIRTH, SITE, PATH)

@@ -73,6 +73,7 @@ def test_slow_motion_is_not_lost() -> None:
         (turn(SIZE, zoom=0.98), 4),
         (turn(SIZE, zoom=1.02), 8),
         (turn(SIZE, zoom=1.02), 4),
+        (turn(SIZE, zoom=1.03), 4),
         (turn(SIZE, zoom=1.06), 8),
         (shear(SIZE, 0.02), 4),
         (shift(3.3, -0.7), 4),
@@ -87,6 +88,15 @@ def test_tracking_is_that_of_continuous_noise(motion: Affine, per_cell: int) -> 
         if np.linalg.det(whole[:, :2]) > 6**2:  # of six times the size hardly a cell is left to compare
             continue
         assert tracking(plan, place, whole) > 0.95 * ideal_tracking(GRID, whole)
+
+
+@pytest.mark.parametrize("steps", [4, 12, 20, 28])
+def test_a_strong_zoom_is_tracked_at_every_lag(steps: int) -> None:
+    """Up to five times the size: sixteen particles of a cell become hundreds, in two splits."""
+    motion = turn(SIZE, zoom=1.06)
+    plan = plan_motion(affine_flow(SIZE, steps, motion), grid=GRID, per_cell=4, frames=(0, steps))
+    whole = composed(motion, steps, STRIDE)
+    assert tracking(plan, 1, whole) > 0.95 * ideal_tracking(GRID, whole)
 
 
 def test_nothing_drifts_in_five_hundred_frames() -> None:

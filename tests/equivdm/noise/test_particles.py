@@ -83,6 +83,23 @@ def test_a_split_keeps_the_material_of_its_neighbourhood() -> None:
     assert np.abs(after - before)[1:-1, 1:-1].max() < 4
 
 
+def test_children_lie_about_the_middle_of_the_site_that_they_share() -> None:
+    """Not about the jittered place of their parent, which may be half a site off."""
+    particles, zoom = population(), 1.5
+    particles.advance(affine_flow(SIZE, 1, turn(SIZE, zoom=zoom))[0], None, None)
+    particles.settle(1)
+    children = np.flatnonzero(particles[PATH] > 1)
+    families = children[np.argsort(particles[SITE][children], kind="stable")].reshape(-1, 4)
+    sites = np.divmod(particles[SITE][families[:, 0]], particles.lattice.sites[1])
+    side = SIZE[0] / particles.lattice.sites[0]
+    for row, site, pixels in zip((Y, X), sites, SIZE, strict=True):
+        middle = pixels / 2 + zoom * ((site + 0.5) * side - pixels / 2)
+        inside = (middle > zoom * side) & (middle < pixels - zoom * side)  # the border has moved no child
+        off = np.abs(particles[row][families].mean(axis=1) / PIXEL - middle)[inside] / (zoom * side)
+        assert off.max() < 0.2
+        assert off.mean() < 0.05
+
+
 def test_a_line_of_splits_ends_at_the_deepest() -> None:
     particles = population()
     flow = constant(affine_flow(SIZE, 1, turn(SIZE, zoom=1.5))[0])

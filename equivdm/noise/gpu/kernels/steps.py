@@ -244,6 +244,9 @@ def split_parents(
         birth = tl.load(here + BIRTH * row, mask=chosen, other=0)
         site = tl.load(here + SITE * row, mask=chosen, other=0)
         path = tl.load(here + PATH * row, mask=chosen, other=0)
+        off_right, off_down = _jitter(site, birth)
+        x -= tl.where(path == _ROOT, (off_right * right + 64) >> 7, 0).to(tl.int32)
+        y -= tl.where(path == _ROOT, (off_down * down + 64) >> 7, 0).to(tl.int32)
         for child in tl.static_range(4):
             cx = tl.minimum(tl.maximum(x + (2 * (child & 1) - 1) * right, 0), width * _PIXEL - 1)
             cy = tl.minimum(tl.maximum(y + ((child & 2) - 1) * down, 0), height * _PIXEL - 1)
@@ -266,17 +269,23 @@ def _add(there, row, x, y, block, birth, site, path, room):
 
 
 @kernel
-def _jittered(site, jitter, pixels, sites):
-    parts = site.to(tl.int64) * 512 + 2 * jitter + 1
-    return (parts * (pixels * _PIXEL) // (sites * 512)).to(tl.int32)
+def _jitter(site, birth):
+    """Return how far right and down of the middle of its site a particle is born: odd 1/512 of a site."""
+    bits = hashed(site, birth, tl.zeros_like(site) + _ROOT, _JITTER)
+    return (bits & 255) * 2 - 255, ((bits >> 8) & 255) * 2 - 255
+
+
+@kernel
+def _within(site, off, pixels, sites):
+    return ((site.to(tl.int64) * 512 + 256 + off) * (pixels * _PIXEL) // (sites * 512)).to(tl.int32)
 
 
 @kernel
 def _bear(there, row, site, frame, height, width, rows, columns, site_rows, site_columns, room):
     """Add a particle at each site, jittered within it by a hash of its label; return the blocks."""
-    bits = hashed(site, tl.zeros_like(site) + frame, tl.zeros_like(site) + _ROOT, _JITTER)
-    x = _jittered(site % site_columns, bits & 255, width, site_columns)
-    y = _jittered(site // site_columns, (bits >> 8) & 255, height, site_rows)
+    off_right, off_down = _jitter(site, tl.zeros_like(site) + frame)
+    x = _within(site % site_columns, off_right, width, site_columns)
+    y = _within(site // site_columns, off_down, height, site_rows)
     block = block_of(x, y, height, width, rows, columns)
     _add(there, row, x, y, block, frame, site, _ROOT, room)
     return block
