@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int32
 from equivdm.arrays import NoiseArray
 from equivdm.noise.checks import check_seed
 from equivdm.noise.compiled import constant, kernel
-from equivdm.noise.philox import GROUP, GROUP_SHIFT, WORDS, NormalTable, Stream, Words, philox4x32
+from equivdm.noise.philox import GROUP, GROUP_SHIFT, WORDS, NormalTable, Stream, Sums, Words, philox4x32
 
 ONE = 1 << 12
 """The number 1 in the fixed point of the table: 12 fraction bits."""
@@ -49,7 +49,7 @@ def groups_of(channels: int) -> int:
 
 
 def write_mixed(
-    sums: Int32[np.ndarray, "frames numbers"] | None,
+    sums: Sums | None,
     scale: Float32[np.ndarray, "frames cells"] | None,
     numbers: Int32[np.ndarray, " frames"],
     groups: tuple[int, int],
@@ -67,7 +67,7 @@ def write_mixed(
         if sums is None or scale is None:
             here[:] = 0
         else:
-            _write_scaled(sums[frame], scale[frame], np.float32(beta), GROUP * (groups[1] - groups[0]), here)
+            _write_scaled(sums[frame], scale[frame], np.float32(beta), here)
         if beta < 1:
             share = np.float32(sqrt(1 - beta * beta)) / np.float32(ONE)
             for group in range(*groups):
@@ -84,22 +84,22 @@ def _independent_bits(cells: int, number: int, group: int, seed: int) -> Words:
 
 @kernel
 def _write_scaled(
-    sums: Int32[np.ndarray, " numbers"],
+    sums: Int32[np.ndarray, "cells numbers"],
     scale: Float32[np.ndarray, " cells"],
     share: np.float32,
-    width: int,
     out: Float32[np.ndarray, "channels cells"],
 ) -> None:
-    """Write the sums, which lie cell by cell and `width` apart, channel by channel.
+    """Write the scaled sums, which lie cell by cell, channel by channel.
 
     A few cells at a time: their sums stay in the innermost cache from one channel to the next.
     """
+    width, every = sums.shape[1], sums.reshape(-1)
     for first in range(0, out.shape[1], _AT_ONCE):
         for channel in range(out.shape[0]):
             row = out[channel]
             for cell in range(first, min(first + _AT_ONCE, out.shape[1])):
                 row[np.uint64(cell)] = (
-                    np.float32(sums[np.uint64(channel + width * cell)]) * scale[np.uint64(cell)] * share
+                    np.float32(every[np.uint64(channel + width * cell)]) * scale[np.uint64(cell)] * share
                 )
 
 

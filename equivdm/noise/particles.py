@@ -5,7 +5,6 @@ the order of particles: the noise is the same however they are spread over threa
 """
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -31,6 +30,7 @@ from equivdm.noise.flows import (
 )
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.philox import DEEPEST, Stream, words
+from equivdm.noise.workers import in_threads
 
 CROWDED = 8
 """A block above this multiple of its initial number of particles is thinned."""
@@ -90,7 +90,6 @@ class Particles:
         backward: StepFlow | None,
         mask: StepMask | None,
         threads: int = 1,
-        pool: Executor | None = None,
     ) -> None:
         """Move them one step on, and drop what is lost on the way; see `equivdm.noise.flows.move`."""
         edges = [self.filled * thread // threads for thread in range(threads + 1)]
@@ -100,7 +99,7 @@ class Particles:
             (self.table, part, forward, back, hidden, self.lattice.blocks, counts[thread])
             for thread, part in enumerate(pairwise(edges))
         ]
-        self.gone = sum((pool.map if pool else map)(lambda task: move(*task), tasks))
+        self.gone = sum(in_threads(lambda task: move(*task), tasks, threads))
         self.counts = counts.sum(axis=0, dtype=np.int32) if threads > 1 else counts[0]
         if self.gone > _UNTIDY * self.filled:
             self._tidy()

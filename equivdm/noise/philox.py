@@ -20,7 +20,7 @@ Words = UInt32[np.ndarray, " words"]
 Values = Int32[np.ndarray, " numbers"]
 Tracks = Int32[np.ndarray, " tracks"]
 Entries = Int64[np.ndarray, " frames"]
-Sums = Int32[np.ndarray, "frames numbers"]
+Sums = Int32[np.ndarray, "frames cells numbers"]
 NormalTable = Int16[np.ndarray, " 65536"]
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -222,39 +222,40 @@ def _add_eight(_, values, at, sums, to):
 
 @kernel
 def _scatter(
-    plan: Columns, part: tuple[int, int], first_frame: int, entry: Entries, values: Values, width: int, sums: Sums
+    plan: Columns, part: tuple[int, int], frames: tuple[int, int], entry: Entries, values: Values, sums: Sums
 ) -> None:
     """Add the values of the tracks of `part` to their cells; `entry` is the next one of each frame.
 
-    Frame by frame for each track: adding to the same cell twice in a row would wait for the first sum.
+    Frame by frame for each track: adding to the same cell twice in a row would wait for the first sum. Into a flat
+    array: to take a row of another costs as much as the sum.
     """
+    width, cells, every = sums.shape[2], sums.shape[1], sums.reshape(-1)
     for i in range(part[0], part[1]):
         at = np.uint64(width * (i - part[0]))
-        for frame in range(max(plan.starts[i], first_frame), min(plan.stops[i], first_frame + sums.shape[0])):
+        for frame in range(max(plan.starts[i], frames[0]), min(plan.stops[i], frames[1])):
             here = np.uint64(frame)
-            to = np.uint64(width * plan.cells[np.uint64(entry[here])])
+            to = np.uint64(width * (cells * (frame - frames[0]) + plan.cells[np.uint64(entry[here])]))
             entry[here] += 1
-            row = sums[np.uint64(frame - first_frame)]
-            _add_eight(values, at, row, to)
+            _add_eight(values, at, every, to)
             if width > GROUP:
-                _add_eight(values, at + np.uint64(GROUP), row, to + np.uint64(GROUP))
+                _add_eight(values, at + np.uint64(GROUP), every, to + np.uint64(GROUP))
 
 
 @kernel
 def add_values(
     plan: Columns,
     entries: Entries,
-    first_frame: int,
+    frames: tuple[int, int],
     groups: tuple[int, int],
     seed: np.uint64,
     table: NormalTable,
     sums: Sums,
 ) -> None:
-    """Add each particle's values of `groups` (from, to) of channels to the cells it lies in, for some emitted frames.
+    """Add each particle's values of `groups` (from, to) of channels to the cells it lies in.
 
-    Those are as many as `sums` has, from `first_frame` on; `entries` are the places in `plan.cells` where the plan's
-    frames begin. A particle of depth d stands for 1 / 4^d of a root's material and weighs 2^-d; sums are in units of
-    2^-DEEPEST of the table's, cell by cell. In whole numbers, so that the order does not matter.
+    For the emitted `frames` (from, to); `entries` are the places in `plan.cells` where the plan's frames begin. A
+    particle of depth d stands for 1 / 4^d of a root's material and weighs 2^-d; sums are in units of 2^-DEEPEST of the
+    table's. In whole numbers, so that the order does not matter.
     """
     entry, width = entries.copy(), GROUP * (groups[1] - groups[0])
     root = np.ones(_AT_ONCE, np.int32)
@@ -271,4 +272,4 @@ def add_values(
             if number:
                 philox4x32(counters[0, :number], counters[1], counters[2], last, seed, bits)
                 _refine(plan, (first, stop), bits, table, at, values)
-        _scatter(plan, (first, stop), first_frame, entry, values, width, sums)
+        _scatter(plan, (first, stop), frames, entry, values, sums)

@@ -1,7 +1,6 @@
 """The motion plan: which particle lies in which cell in each emitted frame. It knows no seed."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product
@@ -27,6 +26,7 @@ from equivdm.noise.compiled import constant
 from equivdm.noise.normals import ONE, groups_of, normal_table, write_mixed
 from equivdm.noise.philox import DEEPEST, GROUP, Columns, add_values, add_weights, first_entries
 from equivdm.noise.tensors import in_type
+from equivdm.noise.workers import in_threads
 
 if TYPE_CHECKING:
     import torch
@@ -108,8 +108,8 @@ class MotionPlan:
 
         def draw(task: tuple[tuple[int, int], tuple[int, int]]) -> None:
             groups, (first, stop) = task
-            sums = np.zeros((stop - first, out.shape[2] * GROUP * (groups[1] - groups[0])), np.int32)
-            add_values(columns, entries, first, groups, np.uint64(seed), normal_table(), sums)
+            sums = np.zeros((stop - first, out.shape[2], GROUP * (groups[1] - groups[0])), np.int32)
+            add_values(columns, entries, (first, stop), groups, np.uint64(seed), normal_table(), sums)
             write_mixed(sums, scale[first:stop], numbers[first:stop], groups, seed, beta, out[first:stop])
 
         # Two groups of channels at a time fill a cache line; where threads are more than that, one, and parts of the
@@ -120,12 +120,7 @@ class MotionPlan:
         parts = min(len(self.frames), -(-threads // len(together)))
         edges = [len(self.frames) * part // parts for part in range(parts + 1)]
         tasks = product(together, pairwise(edges))
-        if threads == 1:
-            for task in tasks:
-                draw(task)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(draw, tasks))
+        in_threads(draw, tasks, threads)
         return in_type(out.reshape(len(self.frames), channels, *self.grid), dtype)
 
     @cached_property

@@ -1,8 +1,6 @@
 """Motion plans of videos of any length, chunk by chunk in constant memory, with the bits of one pass."""
 
-from collections.abc import Collection, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, StepFlow, U, V,
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
+from equivdm.noise.workers import in_threads
 
 STATE_VERSION = 2
 """Format of a state's bytes; raised when it changes, or when what follows from a state does."""
@@ -75,19 +74,17 @@ class MotionPlanner:
         back = None if backward is None else check_flow("backward", backward, like=flow)
         mask = None if occlusion is None else check_mask("occlusion", occlusion, flow)
         flows = [("forward", flow)] + ([] if back is None else [("backward", back)])
-        with _pool(self.threads) as pool:
-            for step in range(len(flow)):
-                if self.frame + 1 in cuts:
-                    self._close(frames, None)
-                    self._particles.restart(self.frame + 1)
-                else:
-                    tasks = [(*named, step, unknown) for named in flows]
-                    here, *others = (pool.map if pool else map)(lambda task: known(*task), tasks)
-                    self._close(frames, here if back is None and mask is None else None)
-                    hidden = None if mask is None else mask[step]
-                    self._particles.advance(here, others[0] if others else None, hidden, self.threads, pool)
-                self._moved = self.frame + 1 not in cuts
-                self.frame += 1
+        for step in range(len(flow)):
+            if self.frame + 1 in cuts:
+                self._close(frames, None)
+                self._particles.restart(self.frame + 1)
+            else:
+                here, *others = in_threads(lambda named, step=step: known(*named, step, unknown), flows, self.threads)
+                self._close(frames, here if back is None and mask is None else None)
+                hidden = None if mask is None else mask[step]
+                self._particles.advance(here, others[0] if others else None, hidden, self.threads)
+            self._moved = self.frame + 1 not in cuts
+            self.frame += 1
 
     def finish(self, frames: Collection[int] | None = None) -> None:
         """Close the frame that waits; the video ends there. ValueError where it has ended already."""
@@ -162,12 +159,3 @@ class MotionPlanner:
         labels = np.stack([particles[row][new] for row in (BIRTH, SITE, PATH)])
         cells = particles.lattice.cell_of[particles[BLOCK]]
         self._emitted.append(_Emitted(self.frame, labels, track.copy(), cells))
-
-
-@contextmanager
-def _pool(threads: int) -> Iterator[Executor | None]:
-    if threads == 1:
-        yield None
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield pool
