@@ -1,7 +1,6 @@
 """Motion plans of a batch of clips on the host."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from equivdm.noise.checks import check_threads
 from equivdm.noise.plan import MotionPlan
+from equivdm.noise.workers import in_threads
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class MotionPlans:
             raise ValueError(f"seeds: got {len(seeds)}, wanted one for each of {len(self)} clips")
         check_threads(threads)
 
-        def draw(plan: MotionPlan, seed: int) -> Any:
-            return plan.noise(seed, channels, beta=beta, dtype=dtype)
+        inner = threads if len(self) == 1 else 1
 
-        with ThreadPoolExecutor(threads) as pool:
-            noises = list(pool.map(draw, self.plans, seeds))
+        def draw(task: tuple[MotionPlan, int]) -> Any:
+            plan, seed = task
+            return plan.noise(seed, channels, beta=beta, dtype=dtype, threads=inner)
+
+        noises = in_threads(draw, zip(self.plans, seeds, strict=True), min(threads, len(self)))
         if isinstance(noises[0], np.ndarray):
             return np.stack(noises)
         import torch

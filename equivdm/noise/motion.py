@@ -1,7 +1,6 @@
 """From flow to a motion plan, and from flow straight to noise: of one clip or a batch, on the host or a GPU."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 import numpy as np
@@ -13,6 +12,7 @@ from equivdm.noise.options import MotionOptions, follow
 from equivdm.noise.plan import MotionPlan
 from equivdm.noise.planner import MotionPlanner
 from equivdm.noise.tensors import is_tensor, on_device
+from equivdm.noise.workers import in_threads
 
 if TYPE_CHECKING:
     import torch
@@ -131,13 +131,12 @@ def _plan_each(
         raise ValueError(f"forward, backward, occlusion: got {clips} clips, wanted the same number of each, at least 1")
     threads = options.pop("threads", 1)
     check_threads(threads)
-    options["threads"] = max(1, threads // clips["forward"])
+    options["threads"] = threads if clips["forward"] == 1 else 1  # else they take clips
 
     def plan(clip: int) -> Any:
         return plan_motion(grid=grid, **{name: field[clip] for name, field in given.items()}, **options)
 
-    with ThreadPoolExecutor(threads) as pool:
-        return tuple(pool.map(plan, range(clips["forward"])))
+    return tuple(in_threads(plan, range(clips["forward"]), min(threads, clips["forward"])))
 
 
 def _dtype(dtype: Any, like: Any) -> Any:

@@ -8,17 +8,12 @@ import numpy as np
 from jaxtyping import Int32
 
 from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, check_threads, known
-from equivdm.noise.columns import pack, unpack
-from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, StepFlow, U, V, X, Y
-from equivdm.noise.lattice import PIXEL, Lattice
+from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, StepFlow
+from equivdm.noise.lattice import Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
+from equivdm.noise.state import KEPT, State
 from equivdm.noise.workers import in_threads
-
-STATE_VERSION = 2
-"""Format of a state's bytes; raised when it changes, or when what follows from a state does."""
-
-_KEPT = (X, Y, U, V, BIRTH, SITE, PATH)
 
 
 @dataclass(frozen=True)
@@ -118,26 +113,17 @@ class MotionPlanner:
     @property
     def state(self) -> bytes:
         """All that the rest of the video depends on, without the frames that `take` has not handed out."""
-        lattice = self._particles.lattice
-        head = np.array(
-            (*lattice.size, *lattice.grid, lattice.per_cell, self.frame, self._moved, self._finished), np.int32
-        )
-        return pack([head, *(np.diff(self._particles[row], prepend=np.int32(0)) for row in _KEPT)], STATE_VERSION)
+        rows = {row: self._particles[row] for row in KEPT}
+        return State(self._particles.lattice, self.frame, self._moved, self._finished, rows).to_bytes()
 
     @classmethod
     def resume(cls, state: bytes, *, threads: int = 1) -> "MotionPlanner":
         """Return a planner that goes on from a `state`; ValueError for bytes that are damaged or something else."""
-        head, *columns = unpack(state, STATE_VERSION)
-        if len(head) != 8 or len(columns) != len(_KEPT) or len({len(column) for column in columns}) != 1:
-            raise ValueError(f"motion plan: got {len(columns)} columns that are not those of a planner's state")
-        height, width, rows, cells, per_cell, frame, moved, finished = head.tolist()
-        planner = cls((height, width), grid=(rows, cells), per_cell=per_cell, threads=threads)
-        planner.frame, planner._moved, planner._finished = frame, bool(moved), bool(finished)
-        kept = {row: np.cumsum(each, dtype=np.int32) for row, each in zip(_KEPT, columns, strict=True)}
-        for row, pixels in ((X, width), (Y, height)):  # the compiled kernels rely on it
-            if not 0 <= int(kept[row].min(initial=0)) <= int(kept[row].max(initial=0)) < pixels * PIXEL:
-                raise ValueError("motion plan: the planner's state has particles outside its frame; make it again")
-        planner._particles.load(kept)
+        saved = State.from_bytes(state)
+        lattice = saved.lattice
+        planner = cls(lattice.size, grid=lattice.grid, per_cell=lattice.per_cell, threads=threads)
+        planner.frame, planner._moved, planner._finished = saved.frame, saved.moved, saved.finished
+        planner._particles.load(saved.rows)
         return planner
 
     def _check_open(self) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Int32
 
-from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, U, V, X, Y
+from equivdm.noise.flows import BLOCK, X, Y
 from equivdm.noise.gpu.kernels import launch, steps
-from equivdm.noise.lattice import Lattice
+from equivdm.noise.lattice import PIXEL, Lattice
+from equivdm.noise.state import KEPT
 
 SLOTS = 512
 """Slots, or blocks, that one program of a kernel works on."""
@@ -175,16 +176,19 @@ class Particles:
     def rows(self, clip: int) -> dict[int, Int32[np.ndarray, " particles"]]:
         """Return what a planner's state keeps of a clip, by the rows of `equivdm.noise.flows`."""
         kept = self.table[:, clip, self.alive(clip)].cpu().numpy()
-        return {row: kept[row] for row in (X, Y, U, V, BIRTH, SITE, PATH)}
+        return {row: kept[row] for row in KEPT}
 
-    def load(
-        self, clip: int, rows: dict[int, Int32[np.ndarray, " particles"]], blocks: Int32[np.ndarray, " n"]
-    ) -> None:
-        """Take the given rows, and blocks, for those of all particles of a clip."""
-        for row, column in (rows | {BLOCK: blocks}).items():
-            self.table[row, clip, : len(column)] = torch.from_numpy(column)
-        self.stops[clip] = self.needed[clip] = len(blocks)
-        self.counts[clip] = torch.from_numpy(np.bincount(blocks, minlength=self.blocks).astype(np.int32))
+    def load(self, clip: int, rows: dict[int, Int32[np.ndarray, " particles"]]) -> None:
+        """Take the given rows for those of all particles of a clip, which has none yet."""
+        # Blocks are whole-number quotients, floor(y * rows / (height in 1/65536 px)); see `kernels.flow.block_of`.
+        (height, width), (down, right) = self.lattice.size, self.lattice.blocks
+        block = rows[Y].astype(np.int64) * down // (height * PIXEL) * right
+        block += rows[X].astype(np.int64) * right // (width * PIXEL)
+        number = len(block)
+        for row, column in (rows | {BLOCK: block.astype(np.int32)}).items():
+            self.table[row, clip, :number] = torch.from_numpy(column)
+        self.stops[clip] = self.needed[clip] = number
+        self.counts[clip] = torch.from_numpy(np.bincount(block, minlength=self.blocks).astype(np.int32))
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.int32, device=self.device)

@@ -1,6 +1,6 @@
 """Motion plans of batches of clips on a GPU: the planner of `equivdm.noise.planner`, for tensors of the device."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 
@@ -10,6 +10,7 @@ from equivdm.noise.gpu.particles import Particles, StepFlows
 from equivdm.noise.gpu.plan import DevicePlans, cell_type
 from equivdm.noise.gpu.replay import Replay
 from equivdm.noise.lattice import Lattice
+from equivdm.noise.state import State
 
 Tensor = torch.Tensor
 
@@ -88,6 +89,32 @@ class DevicePlanner:
             labels=particles.table[[BIRTH, SITE, PATH]],
             cells=padded[0] if len(padded) == 1 else torch.cat(padded),
         )
+
+    @property
+    def states(self) -> list[bytes]:
+        """All that the rest of each clip depends on: the bytes of `equivdm.noise.MotionPlanner.state`."""
+        flags = self.frame, self._moved, self._finished
+        particles = self._particles
+        return [State(particles.lattice, *flags, particles.rows(clip)).to_bytes() for clip in range(particles.clips)]
+
+    @classmethod
+    def resume(cls, states: Sequence[bytes], *, device: torch.device | str = "cuda") -> "DevicePlanner":
+        """Return a planner that goes on from one state a clip, of the host's planner or one of these.
+
+        ValueError for bytes that are damaged or something else, and for states that differ in grid or frame.
+        """
+        saved = [State.from_bytes(state) for state in states]
+        if len(kinds := {(each.lattice, each.frame, each.moved, each.finished) for each in saved}) != 1:
+            raise ValueError(f"states: got {len(kinds)} kinds of lattice and frame, wanted one")
+        first = saved[0]
+        size, grid, per_cell = first.lattice.size, first.lattice.grid, first.lattice.per_cell
+        planner = cls(size, grid=grid, per_cell=per_cell, clips=len(saved), device=device)
+        planner.frame, planner._moved, planner._finished = first.frame, first.moved, first.finished
+        planner._used = max(len(each.rows[BIRTH]) for each in saved)
+        planner._particles = Particles(first.lattice, len(saved), _ROOM * planner._used, torch.device(device))
+        for clip, each in enumerate(saved):
+            planner._particles.load(clip, each.rows)
+        return planner
 
     def _check_open(self) -> None:
         if self._finished:

@@ -5,7 +5,7 @@ import pytest
 
 from equivdm.noise import MotionPlanner, plan_motion
 from equivdm.noise.columns import pack, unpack
-from equivdm.noise.planner import STATE_VERSION
+from equivdm.noise.state import VERSION
 from tests.equivdm.noise.motions import affine_flow, coverage, smooth_flow, turn
 
 SIZE, GRID = (48, 64), (6, 8)
@@ -98,10 +98,10 @@ def test_a_video_ends_once() -> None:
 
 
 def test_a_state_with_particles_outside_the_frame_is_refused() -> None:
-    head, x, *others = unpack(MotionPlanner(SIZE, grid=GRID).state, STATE_VERSION)
+    head, x, *others = unpack(MotionPlanner(SIZE, grid=GRID).state, VERSION)
     x[0] = SIZE[1] << 16
     with pytest.raises(ValueError, match=r"^motion plan: the planner's state has particles outside its frame"):
-        MotionPlanner.resume(pack([head, x, *others], STATE_VERSION))
+        MotionPlanner.resume(pack([head, x, *others], VERSION))
 
 
 @pytest.mark.parametrize("threads", [0, -2])

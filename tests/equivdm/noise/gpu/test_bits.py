@@ -70,7 +70,6 @@ def test_chunks_have_the_bits_of_one_pass(room: int, monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(noise.numpy(), whole)
 
 
-@pytest.mark.skip
 def test_a_state_goes_from_host_to_device_and_back() -> None:
     flow = FLOWS["turn"]()
     host = MotionPlanner(SIZE, grid=GRID)
