@@ -10,30 +10,23 @@ compiler takes one entry at a time.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32
 from llvmlite import ir
 from numba import types
 
 from equivdm.noise.compiled import constant, instruction, kernel
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
+from equivdm.noise.table import BLOCK, GONE, Counts, Some, Table, U, V, X, Y
 
 StepFlow = Float32[np.ndarray, "height width 2"]
 Components = Float32[np.ndarray, " components"]
 StepMask = Bool[np.ndarray, "height width"]
-Table = Int32[np.ndarray, "9 capacity"]
-Counts = Int32[np.ndarray, " blocks"]
-Some = Int32[np.ndarray, " some"]
 Size = tuple[int, int]
 """Height and width, px."""
 
 UNKNOWN = -(1 << 31)
 UNKNOWN_PX = UNKNOWN / PIXEL
 """UNKNOWN in px, twice the largest side of a frame."""
-GONE = -1
-"""Block of a particle that is lost. Its row is not filled until the table is tidied: moving all labels each step costs
-more than to follow some particles in vain."""
-X, Y, U, V, BLOCK, BIRTH, SITE, PATH, TRACK = range(9)
-"""Rows of a table of particles; `equivdm.noise.particles` says what they hold."""
 
 NO_FLOW = constant(np.empty((0, 0, 2), np.float32))
 NO_MASK = constant(np.empty((0, 0), np.bool_))
@@ -44,20 +37,6 @@ _AT_ONCE = 496  # particles in hand: what is read of the flow for them stays in 
 _EDGE = 45875  # 0.7 px: where the four corners differ by more, two motions meet, and a blend would be neither
 _CHECK_BITS = 8  # tests square displacements in 1/256 px
 _HALF_SQUARE = PIXEL * PIXEL >> (2 * (PIXEL_BITS - _CHECK_BITS) + 1)  # 0.5 px^2 at that precision
-
-
-@kernel
-def is_wild(flow: StepFlow) -> bool:
-    """Say whether any component is not finite, or longer than the frame."""
-    height, width, _ = flow.shape
-    components, shorter = flow.reshape(-1), np.float32(min(height, width))
-    long = wild = False
-    for i in range(components.shape[0]):
-        long |= not abs(components[i]) <= shorter
-    # Hardly ever more than that simple test.
-    for i in range(height * width if long else 0):
-        wild |= (not abs(components[2 * i]) <= width) | (not abs(components[2 * i + 1]) <= height)
-    return wild
 
 
 @instruction

@@ -9,10 +9,11 @@ from jaxtyping import Int32
 from equivdm.arrays import Flow, Mask
 from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, check_threads, known
 from equivdm.noise.columns import pack, unpack
-from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, StepFlow, U, V, X, Y
+from equivdm.noise.flows import StepFlow
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK, U, V, X, Y
 from equivdm.noise.workers import in_threads
 
 STATE_VERSION = 1
