@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from equivdm.noise.compiled import Integer, kernel
-from equivdm.noise.flows import BIRTH, BLOCK, GONE, PATH, SITE, TRACK, Counts, Some, Table, U, V, X, Y
 from equivdm.noise.lattice import PIXEL
+from equivdm.noise.table import BIRTH, BLOCK, GONE, PATH, SITE, TRACK, Counts, Some, Table, U, V, X, Y
 
 Flags = Bool[np.ndarray, " blocks"]
 

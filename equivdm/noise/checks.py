@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from equivdm.arrays import Flow, Mask
-from equivdm.noise.compiled import constant
-from equivdm.noise.flows import UNKNOWN_PX, StepFlow, is_wild
+from equivdm.noise.compiled import constant, kernel
+from equivdm.noise.flows import UNKNOWN_PX, StepFlow
 from equivdm.noise.tensors import on_host
 
 Unknown = Literal["refuse", "fresh"]
@@ -54,6 +54,20 @@ def check_mask(name: str, mask: Any, flow: Flow) -> Mask:
         got = f"{getattr(mask, 'dtype', type(mask).__name__)} of shape {getattr(mask, 'shape', None)}"
         raise ValueError(f"{name}: got {got}, wanted bool of shape {flow.shape[:3]}")
     return constant(mask)
+
+
+@kernel
+def is_wild(flow: StepFlow) -> bool:
+    """Say whether any component is not finite, or longer than the frame."""
+    height, width, _ = flow.shape
+    components, shorter = flow.reshape(-1), np.float32(min(height, width))
+    long = wild = False
+    for i in range(components.shape[0]):
+        long |= not abs(components[i]) <= shorter
+    # Hardly ever more than that simple test.
+    for i in range(height * width if long else 0):
+        wild |= (not abs(components[2 * i]) <= width) | (not abs(components[2 * i + 1]) <= height)
+    return wild
 
 
 def known(name: str, flow: Flow, step: int, unknown: Unknown) -> StepFlow:

@@ -10,54 +10,33 @@ compiler takes one entry at a time.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32
 from llvmlite import ir
 from numba import types
 
 from equivdm.noise.compiled import constant, instruction, kernel
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
+from equivdm.noise.table import BLOCK, GONE, Counts, Some, Table, U, V, X, Y
 
 StepFlow = Float32[np.ndarray, "height width 2"]
 Components = Float32[np.ndarray, " components"]
 StepMask = Bool[np.ndarray, "height width"]
-Table = Int32[np.ndarray, "9 capacity"]
-Counts = Int32[np.ndarray, " blocks"]
-Some = Int32[np.ndarray, " some"]
 Size = tuple[int, int]
 """Height and width, px."""
 
 UNKNOWN = -(1 << 31)
 UNKNOWN_PX = UNKNOWN / PIXEL
 """UNKNOWN in px, twice the largest side of a frame."""
-GONE = -1
-"""Block of a particle that is lost. Its row is not filled until the table is tidied: moving all labels each step costs
-more than to follow some particles in vain."""
-X, Y, U, V, BLOCK, BIRTH, SITE, PATH, TRACK = range(9)
-"""Rows of a table of particles; `equivdm.noise.particles` says what they hold."""
 
 NO_FLOW = constant(np.empty((0, 0, 2), np.float32))
 NO_MASK = constant(np.empty((0, 0), np.bool_))
 
-_WEIGHT_BITS = 14
-_HALF_WEIGHT = 1 << (_WEIGHT_BITS - 1)
+WEIGHT_BITS = 14
+HALF_WEIGHT = 1 << (WEIGHT_BITS - 1)
 _AT_ONCE = 496  # particles in hand: what is read of the flow for them stays in the innermost cache
-_EDGE = 45875  # 0.7 px: where the four corners differ by more, two motions meet, and a blend would be neither
-_CHECK_BITS = 8  # tests square displacements in 1/256 px
-_HALF_SQUARE = PIXEL * PIXEL >> (2 * (PIXEL_BITS - _CHECK_BITS) + 1)  # 0.5 px^2 at that precision
-
-
-@kernel
-def is_wild(flow: StepFlow) -> bool:
-    """Say whether any component is not finite, or longer than the frame."""
-    height, width, _ = flow.shape
-    components, shorter = flow.reshape(-1), np.float32(min(height, width))
-    long = wild = False
-    for i in range(components.shape[0]):
-        long |= not abs(components[i]) <= shorter
-    # Hardly ever more than that simple test.
-    for i in range(height * width if long else 0):
-        wild |= (not abs(components[2 * i]) <= width) | (not abs(components[2 * i + 1]) <= height)
-    return wild
+EDGE = 45875  # 0.7 px: where the four corners differ by more, two motions meet, and a blend would be neither
+CHECK_BITS = 8  # tests square displacements in 1/256 px
+HALF_SQUARE = PIXEL * PIXEL >> (2 * (PIXEL_BITS - CHECK_BITS) + 1)  # 0.5 px^2 at that precision
 
 
 @instruction
@@ -70,7 +49,7 @@ def _lerp(_, a, b, weight):
 
     def generate(_context, builder, _signature, arguments):
         start, end, share = arguments
-        half, bits = (ir.Constant(start.type, number) for number in (_HALF_WEIGHT, _WEIGHT_BITS))
+        half, bits = (ir.Constant(start.type, number) for number in (HALF_WEIGHT, WEIGHT_BITS))
         product = builder.mul(builder.sub(end, start), share)
         return builder.add(start, builder.ashr(builder.add(product, half), bits))
 
@@ -92,8 +71,8 @@ def _corners_at(x: Some, y: Some, size: Size, pixel: Some, right: Some, down: So
         gy = min(max(y[i] - PIXEL // 2, 0), last_y)
         at = (gy >> PIXEL_BITS) * size[1] + (gx >> PIXEL_BITS)
         pixel[i] = ~at if (gx == last_x) | (gy == last_y) else at
-        right[i] = (gx & (PIXEL - 1)) >> (PIXEL_BITS - _WEIGHT_BITS)
-        down[i] = (gy & (PIXEL - 1)) >> (PIXEL_BITS - _WEIGHT_BITS)
+        right[i] = (gx & (PIXEL - 1)) >> (PIXEL_BITS - WEIGHT_BITS)
+        down[i] = (gy & (PIXEL - 1)) >> (PIXEL_BITS - WEIGHT_BITS)
 
 
 @kernel
@@ -126,7 +105,7 @@ def _load_corners(flow: Components, size: Size, pixel: Some, count: int, out: Co
 @kernel
 def _differ(a: np.int32, b: np.int32, c: np.int32, d: np.int32) -> np.bool_:
     # The difference of two numbers of 32 bits is right as an unsigned one.
-    return np.uint32(max(a, b, c, d) - min(a, b, c, d)) > np.uint32(_EDGE)
+    return np.uint32(max(a, b, c, d) - min(a, b, c, d)) > np.uint32(EDGE)
 
 
 @kernel
@@ -135,9 +114,9 @@ def _pick(
 ) -> np.int32:
     """Return the bilinear blend of the corners a b / c d, or the nearest of them at an `edge`."""
     right, down = weights
-    upper = b if right >= _HALF_WEIGHT else a
-    lower = d if right >= _HALF_WEIGHT else c
-    nearest = lower if down >= _HALF_WEIGHT else upper
+    upper = b if right >= HALF_WEIGHT else a
+    lower = d if right >= HALF_WEIGHT else c
+    nearest = lower if down >= HALF_WEIGHT else upper
     return nearest if edge else _lerp(_lerp(a, b, right), _lerp(c, d, right), down)
 
 
@@ -205,7 +184,7 @@ def _land(x: Some, y: Some, u: Some, v: Some, block: Some, size: Size, blocks: S
 @kernel
 def _coarse(displacement: np.int32) -> np.float64:
     """Round down to 1/256 px."""
-    return np.float64(np.int32(displacement >> _CHECK_BITS))
+    return np.float64(np.int32(displacement >> CHECK_BITS))
 
 
 @kernel
@@ -216,7 +195,7 @@ def _far(a_u: np.float64, a_v: np.float64, b_u: np.float64, b_v: np.float64, sha
     """
     gap_u, gap_v = a_u - b_u, a_v - b_v
     motion = a_u * a_u + a_v * a_v + b_u * b_u + b_v * b_v
-    return share[0] * (gap_u * gap_u + gap_v * gap_v) > share[0] * _HALF_SQUARE + share[1] * motion
+    return share[0] * (gap_u * gap_u + gap_v * gap_v) > share[0] * HALF_SQUARE + share[1] * motion
 
 
 @kernel

@@ -12,24 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
 from equivdm.noise.blocks import enter, inside, judge, leave, tidy
-from equivdm.noise.flows import (
-    BIRTH,
-    BLOCK,
-    NO_FLOW,
-    NO_MASK,
-    PATH,
-    SITE,
-    StepFlow,
-    StepMask,
-    U,
-    V,
-    X,
-    Y,
-    move,
-    overtaken,
-)
+from equivdm.noise.flows import NO_FLOW, NO_MASK, StepFlow, StepMask, move, overtaken
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.philox import DEEPEST, Stream, words
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, U, V, X, Y
 from equivdm.noise.workers import in_threads
 
 CROWDED = 8
@@ -53,7 +39,7 @@ Some = Int32[np.ndarray, " some"]
 class Particles:
     """The particles that are alive, in order of birth, and how many of them each block holds.
 
-    Rows of the table, by the names of `equivdm.noise.flows`: position and last displacement in 1/65536 px; block;
+    Rows of the table, by the names of `equivdm.noise.table`: position and last displacement in 1/65536 px; block;
     label, which is the frame and the site (place in the lattice) of birth and the path of splits since then; row in
     the open plan's table of labels, -1 until a frame that holds the particle is emitted.
     """

@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Int32
 
 from equivdm.noise.checks import Unknown, check_flow, check_grid, check_mask, check_threads, known
-from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, StepFlow
+from equivdm.noise.flows import StepFlow
 from equivdm.noise.lattice import Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
 from equivdm.noise.state import KEPT, State
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK
 from equivdm.noise.workers import in_threads
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Int32
 
 from equivdm.noise.checks import check_grid
 from equivdm.noise.columns import pack, unpack
-from equivdm.noise.flows import BIRTH, PATH, SITE, U, V, X, Y
 from equivdm.noise.lattice import PIXEL, Lattice
+from equivdm.noise.table import BIRTH, PATH, SITE, U, V, X, Y
 
 VERSION = 2
 """Format of a state's bytes; raised when it changes, or when what follows from a state does."""

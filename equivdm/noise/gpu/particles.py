@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Int32
 
-from equivdm.noise.flows import BLOCK, X, Y
 from equivdm.noise.gpu.kernels import launch, steps
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.state import KEPT
+from equivdm.noise.table import BLOCK, X, Y
 
 SLOTS = 512
 """Slots, or blocks, that one program of a kernel works on."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 
 from equivdm.noise.checks import Unknown, check_grid
-from equivdm.noise.flows import BIRTH, PATH, SITE
 from equivdm.noise.gpu.particles import Particles, StepFlows
 from equivdm.noise.gpu.plan import DevicePlans, cell_type
 from equivdm.noise.gpu.replay import Replay
 from equivdm.noise.lattice import Lattice
 from equivdm.noise.state import State
+from equivdm.noise.table import BIRTH, PATH, SITE
 
 Tensor = torch.Tensor
 

@@ -6,24 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equivdm.noise.blocks import enter, judge, leave, tidy
+from equivdm.noise.checks import is_wild
 from equivdm.noise.compiled import constant
-from equivdm.noise.flows import (
-    BLOCK,
-    GONE,
-    NO_FLOW,
-    NO_MASK,
-    SITE,
-    TRACK,
-    UNKNOWN_PX,
-    U,
-    V,
-    X,
-    Y,
-    is_wild,
-    move,
-    overtaken,
-)
+from equivdm.noise.flows import NO_FLOW, NO_MASK, UNKNOWN_PX, move, overtaken
 from equivdm.noise.lattice import PIXEL, Lattice
+from equivdm.noise.table import BLOCK, GONE, SITE, TRACK, U, V, X, Y
 
 
 def flow_of(values: np.ndarray) -> np.ndarray:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from equivdm.noise.compiled import constant
-from equivdm.noise.flows import BIRTH, BLOCK, PATH, SITE, TRACK, X, Y
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import Particles
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK, X, Y
 from tests.equivdm.noise.motions import affine_flow, smooth_flow, turn
 
 SIZE, GRID = (48, 64), (6, 8)

@@ -8,11 +8,11 @@ from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 
 _BITS = tl.constexpr(PIXEL_BITS)
 _PIXEL = tl.constexpr(PIXEL)
-_WEIGHT = tl.constexpr(flows._WEIGHT_BITS)
-_HALF_WEIGHT = tl.constexpr(flows._HALF_WEIGHT)
-_EDGE = tl.constexpr(flows._EDGE)
-_CHECK = tl.constexpr(flows._CHECK_BITS)
-_HALF_SQUARE = tl.constexpr(flows._HALF_SQUARE)
+_WEIGHT = tl.constexpr(flows.WEIGHT_BITS)
+_HALF_WEIGHT = tl.constexpr(flows.HALF_WEIGHT)
+_EDGE = tl.constexpr(flows.EDGE)
+_CHECK = tl.constexpr(flows.CHECK_BITS)
+_HALF_SQUARE = tl.constexpr(flows.HALF_SQUARE)
 UNKNOWN = tl.constexpr(flows.UNKNOWN)
 
 
