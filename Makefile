@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= out/demo
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
+RESULTS ?= benchmarks/results
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test gpu-check check format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,6 +31,12 @@ demo: setup ## Run all five jobs at tiny size on an embedded Ray, and write a re
 test: setup ## Run the tests
 	$(BIN)/python -m pytest -n 2 -m 'not ray and not gpu'
 	$(BIN)/python -m pytest -m 'ray and not gpu'
+
+# On a GPU machine that has its own Python with torch, triton and pytest, nothing need be installed.
+gpu-check: ## Run the tests and benchmarks that need a GPU; results as text in benchmarks/results
+	@$(GPU_PYTHON) -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "no CUDA device here: make gpu-check needs one")'
+	PYTHONPATH=. TRITON_INTERPRET=0 $(GPU_PYTHON) -m pytest -q -c tests/gpu/pytest.ini --rootdir . --confcutdir tests/gpu tests/gpu
+	PYTHONPATH=. TRITON_INTERPRET=0 $(GPU_PYTHON) -m benchmarks.gpu --out $(RESULTS)
 
 check: setup ## Format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

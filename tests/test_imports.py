@@ -59,3 +59,19 @@ def test_workers_that_need_no_network_load_no_torch(module: str) -> None:
     code = f"import sys, {module}; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "False"
+
+
+def test_the_noise_engine_runs_where_there_is_little_else() -> None:
+    """As on a GPU machine that has torch and triton, but none of the pipeline's packages."""
+    absent = "{'ray', 'deepspeed', 'deltalake', 'pyarrow', 's3fs', 'decord', 'av', 'diffusers', 'pydantic', 'beartype'}"
+    code = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import benchmarks.gpu
+import tests.equivdm.noise.gpu.cases
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

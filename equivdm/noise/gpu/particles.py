@@ -154,20 +154,22 @@ class Particles:
 
     def copy(self, capacity: int) -> "Particles":
         """Return a copy in the same slots, with room for `capacity` a clip."""
-        return self._copy(capacity, [torch.arange(self.capacity, device=self.device)] * self.clips, self.stops)
+        other = Particles(self.lattice, self.clips, capacity, self.device)
+        other.table[:, :, : self.capacity] = self.table
+        return other._with(self.counts, self.stops)
 
     def compacted(self) -> "Particles":
         """Return a copy of those that are alive, in order, in slots without gaps."""
+        other = Particles(self.lattice, self.clips, self.capacity, self.device)
         alive = [self.alive(clip) for clip in range(self.clips)]
-        return self._copy(self.capacity, alive, torch.tensor([len(slots) for slots in alive]))
+        for clip, slots in enumerate(alive):
+            other.table[:, clip, : len(slots)] = self.table[:, clip, slots]
+        return other._with(self.counts, torch.tensor([len(slots) for slots in alive]))
 
-    def _copy(self, capacity: int, slots: list[Tensor], stops: Tensor) -> "Particles":
-        other = Particles(self.lattice, self.clips, capacity, self.device)
-        for clip, kept in enumerate(slots):
-            other.table[:, clip, : len(kept)] = self.table[:, clip, kept]
-        for into, what in ((other.stops, stops), (other.needed, stops), (other.counts, self.counts)):
+    def _with(self, counts: Tensor, stops: Tensor) -> "Particles":
+        for into, what in ((self.counts, counts), (self.stops, stops), (self.needed, stops)):
             into.copy_(what)
-        return other
+        return self
 
     def alive(self, clip: int) -> Tensor:
         """Return the slots of a clip's particles, in order."""

@@ -38,7 +38,7 @@ class DevicePlanner:
         self.frame = 0
         """The frame that waits."""
         sites = lattice.sites[0] * lattice.sites[1]
-        self._particles = Particles(lattice, clips, _ROOM * sites, torch.device(device))
+        self._particles = Particles(lattice, clips, _ROOM * sites, _device(device))
         self._particles.restart()
         self._moved = False
         self._finished = False
@@ -111,7 +111,7 @@ class DevicePlanner:
         planner = cls(size, grid=grid, per_cell=per_cell, clips=len(saved), device=device)
         planner.frame, planner._moved, planner._finished = first.frame, first.moved, first.finished
         planner._used = max(len(each.rows[BIRTH]) for each in saved)
-        planner._particles = Particles(first.lattice, len(saved), _ROOM * planner._used, torch.device(device))
+        planner._particles = Particles(first.lattice, len(saved), _ROOM * planner._used, _device(device))
         for clip, each in enumerate(saved):
             planner._particles.load(clip, each.rows)
         return planner
@@ -138,7 +138,7 @@ class DevicePlanner:
         mask = None if occlusion is None else occlusion.contiguous().view(torch.uint8).to(device)
         return StepFlows(forward.contiguous(), None if backward is None else backward.contiguous(), mask)
 
-    def _run(self, numbers: range, frames: Collection[int] | None, work: Callable[[Tensor, Tensor], None]) -> None:
+    def _run(self, numbers: range, frames: Collection[int] | None, work: Callable[[Tensor, Tensor], object]) -> None:
         """Do `work(cells, places)` for the frames `numbers`; again with more room where the slots did not suffice."""
         chosen = tuple(number for number in numbers if frames is None or number in frames)
         places = [chosen.index(number) if number in chosen else -1 for number in numbers]
@@ -149,8 +149,9 @@ class DevicePlanner:
             shape = (len(chosen), now.clips, now.capacity)
             cells = torch.full(shape, -1, dtype=cell_type(now.lattice.grid), device=now.device)
             now.set_clock(numbers.start)
-            work(cells, on_device)
-            needed = int(now.needed.max())
+            recorded = work(cells, on_device)
+            needed = int(now.needed.max())  # waits for the device, as what was recorded must
+            del recorded
             if needed <= now.capacity:
                 break
             self._particles = before.copy(2 * needed)
@@ -158,7 +159,7 @@ class DevicePlanner:
         if chosen:
             self._emitted.append((chosen, cells))
 
-    def _follow(self, fields: StepFlows, cuts: Collection[int], cells: Tensor, places: Tensor) -> None:
+    def _follow(self, fields: StepFlows, cuts: Collection[int], cells: Tensor, places: Tensor) -> Replay:
         particles, moved = self._particles, self._moved
 
         def step(moved: bool) -> None:
@@ -179,11 +180,17 @@ class DevicePlanner:
             else:
                 step(False)
             moved = number not in cuts
+        return replay
 
     def _close(self, cells: Tensor, places: Tensor) -> None:
         """Bring the waiting frame to its final state, and note it where it is to be emitted."""
         self._particles.settle()
         self._particles.note(cells, places)
+
+
+def _device(name: torch.device | str) -> torch.device:
+    """Return the device with its number, as tensors have it."""
+    return torch.empty(0, device=name).device
 
 
 def _padded(cells: Tensor, slots: int) -> Tensor:

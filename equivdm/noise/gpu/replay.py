@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import torch
 
+from equivdm.noise.gpu.kernels import on
+
 
 class Replay:
     """Calls a function of device work; from the second call on as one recorded graph, which spares the launches.
@@ -14,17 +16,18 @@ class Replay:
 
     def __init__(self, function: Callable[[], None], device: torch.device) -> None:
         self._function = function
-        self._records = device.type == "cuda"
+        self._device = device
         self._called = False
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:
-        if not self._records or not self._called:
+        if self._device.type != "cuda" or not self._called:
             self._called = True
             self._function()
             return
-        if self._graph is None:
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
-                self._function()
-        self._graph.replay()
+        with on(self._device):
+            if self._graph is None:
+                self._graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(self._graph):
+                    self._function()
+            self._graph.replay()

@@ -2,8 +2,10 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import torch
 import triton
 
 
@@ -13,6 +15,15 @@ def kernel(function: Callable[..., Any]) -> Any:
     return triton.jit(inspect.unwrap(function))
 
 
+def on(device: torch.device) -> AbstractContextManager[object]:
+    """Make a GPU the one that kernels are launched on: triton takes no notice of where its tensors lie."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
-    """Run a kernel on a grid of programs; each product and sum of it is rounded by itself, as on the host."""
-    kernel[grid](*arguments, **constants, enable_fp_fusion=False)
+    """Run a kernel on a grid of programs, where its first argument lies.
+
+    Each product and sum of it is rounded by itself, as on the host.
+    """
+    with on(arguments[0].device):
+        kernel[grid](*arguments, **constants, enable_fp_fusion=False)

@@ -6,7 +6,7 @@ behind the last. So the order of slots is the order of the rows of `equivdm.nois
 
 import triton.language as tl
 
-from equivdm.noise import table as rows_of
+from equivdm.noise import table as rows
 from equivdm.noise.gpu.kernels import kernel
 from equivdm.noise.gpu.kernels.flow import UNKNOWN, agrees, block_of, jumps, sample
 from equivdm.noise.gpu.kernels.random import hashed
@@ -14,14 +14,14 @@ from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 from equivdm.noise.particles import CROWDED, ROOT, STARVED
 from equivdm.noise.philox import DEEPEST, Stream
 
-X = tl.constexpr(rows_of.X)
-Y = tl.constexpr(rows_of.Y)
-U = tl.constexpr(rows_of.U)
-V = tl.constexpr(rows_of.V)
-BLOCK = tl.constexpr(rows_of.BLOCK)
-BIRTH = tl.constexpr(rows_of.BIRTH)
-SITE = tl.constexpr(rows_of.SITE)
-PATH = tl.constexpr(rows_of.PATH)
+X = tl.constexpr(rows.X)
+Y = tl.constexpr(rows.Y)
+U = tl.constexpr(rows.U)
+V = tl.constexpr(rows.V)
+BLOCK = tl.constexpr(rows.BLOCK)
+BIRTH = tl.constexpr(rows.BIRTH)
+SITE = tl.constexpr(rows.SITE)
+PATH = tl.constexpr(rows.PATH)
 _BITS = tl.constexpr(PIXEL_BITS)
 _PIXEL = tl.constexpr(PIXEL)
 _CROWDED = tl.constexpr(CROWDED)
