@@ -50,50 +50,64 @@ def tidy(table: Table, stop: int) -> Integer:
 
 
 @kernel
-def judge(
-    counts: Counts,
-    grid: tuple[int, int],
-    halves: int,
-    per_cell: int,
-    starved: int,
-    out: tuple[Int32[np.ndarray, " cells"], Flags, Flags],
-) -> tuple[int, int]:
-    """Write into `out` how many particles each cell holds, the blocks of cells that split, and the blocks to be filled.
+def _quarters(row: int, column: int, columns: int, halves: int) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Return the blocks of a cell, for `columns` of blocks; those of one that is a single block are four times that."""
+    corner, half = np.uint64((row * columns + column) * halves), halves - 1
+    return (
+        corner,
+        corner + np.uint64(half),
+        corner + np.uint64(half * columns),
+        corner + np.uint64(half * columns + half),
+    )
 
-    Returns how many cells split and how many blocks are to be filled. A cell that has lost half its particles to
-    enlargement splits: it is thin all over, with at most one block in four empty and none above three quarters of its
-    initial number. A cell that is bare on one side is being uncovered: its empty blocks are filled where it holds fewer
-    than `starved` particles. A cell that is one block does not tell, and is filled only.
+
+@kernel
+def find_thin(
+    counts: Counts, grid: tuple[int, int], halves: int, per_cell: int, out: tuple[Int32[np.ndarray, " cells"], Flags]
+) -> int:
+    """Write into `out` how many particles each cell holds, and the blocks of cells that split; return how many cells.
+
+    A cell that has lost half its particles to enlargement splits: it is thin all over, with at most one block in four
+    empty and none above three quarters of its initial number. A cell that is one block does not tell, and never splits.
     """
-    held, split, bare = out
-    split[:], bare[:] = False, False
-    splits = fills = 0
-    columns, half = grid[1] * halves, halves - 1
+    held, split = out
+    split[:] = False
+    splits = 0
     for row in range(grid[0]):
         for column in range(grid[1]):
-            corner = np.uint64((row * columns + column) * halves)
-            four = (
-                corner,
-                corner + np.uint64(half),
-                corner + np.uint64(half * columns),
-                corner + np.uint64(half * columns + half),
-            )
+            four = _quarters(row, column, grid[1] * halves, halves)
             a, b, c, d = counts[four[0]], counts[four[1]], counts[four[2]], counts[four[3]]
             total = (a + b + c + d) * halves**2 // 4
             held[row * grid[1] + column] = total
-            if 2 * total >= per_cell**2 and total >= starved:
+            if halves == 1 or 2 * total >= per_cell**2:
                 continue
             empty = (a == 0) + (b == 0) + (c == 0) + (d == 0)
-            enough = 2 * total >= per_cell**2 or empty > 1 or 4 * halves**2 * max(a, b, c, d) > 3 * per_cell**2
-            if halves > 1 and not enough:
+            if empty <= 1 and 4 * halves**2 * max(a, b, c, d) <= 3 * per_cell**2:
                 splits += 1
                 for block in four:
                     split[block] = True
-            elif total < starved:
+    return splits
+
+
+@kernel
+def find_bare(counts: Counts, grid: tuple[int, int], halves: int, starved: int, split: Flags, bare: Flags) -> int:
+    """Mark the blocks to be filled, after the splits; return how many.
+
+    A cell that is bare on one side is being uncovered: its empty blocks are filled where it holds fewer than `starved`
+    particles. One that has split is thin all over, and waits; but where all its children came to lie next door, it is
+    filled.
+    """
+    bare[:] = False
+    fills = 0
+    for row in range(grid[0]):
+        for column in range(grid[1]):
+            four = _quarters(row, column, grid[1] * halves, halves)
+            total = (counts[four[0]] + counts[four[1]] + counts[four[2]] + counts[four[3]]) * halves**2 // 4
+            if total < starved and (total == 0 or not split[four[0]]):
                 for block in four:
                     fills += counts[block] == 0 and not bare[block]
                     bare[block] = counts[block] == 0
-    return splits, fills
+    return fills
 
 
 @kernel

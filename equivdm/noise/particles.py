@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
-from equivdm.noise.blocks import enter, inside, judge, leave, tidy
+from equivdm.noise.blocks import enter, find_bare, find_thin, inside, leave, tidy
 from equivdm.noise.flows import NO_FLOW, NO_MASK, StepFlow, StepMask, move, overtaken
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.philox import DEEPEST, Stream, words
@@ -103,11 +103,9 @@ class Particles:
         lattice = self.lattice
         held = np.empty(lattice.grid[0] * lattice.grid[1], np.int32)
         split, bare = np.empty((2, len(self.counts)), np.bool_)
-        out = held, split, bare
-        splits, fills = judge(self.counts, lattice.grid, lattice.halves, lattice.per_cell, STARVED, out)
-        if splits:
+        if find_thin(self.counts, lattice.grid, lattice.halves, lattice.per_cell, (held, split)):
             self._split(split, held)
-        if fills:
+        if find_bare(self.counts, lattice.grid, lattice.halves, STARVED, split, bare):
             self.add_born(lattice.sites_of(np.flatnonzero(bare)), frame)
 
     def restart(self, frame: int) -> None:

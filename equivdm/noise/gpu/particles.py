@@ -98,29 +98,36 @@ class Particles:
             self.capacity, SLOTS=SLOTS,
         )  # fmt: skip
         launch(
-            steps.judge, self._block_grid,
-            self.counts, self._thinned, self._split, self._ranks, self._fills, rows, columns, lattice.per_cell,
-            HALVES=halves, SLOTS=SLOTS,
+            steps.find_thin, self._block_grid,
+            self.counts, self._thinned, self._split, rows, columns, lattice.per_cell, HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
         launch(
             steps.count_parents, self._slot_grid,
             self.table, self.stops, self._split, self._parents, self.cells, columns, self.capacity,
             HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
-        launch(
-            steps.share_slots, (self.clips,),
-            self._parents, self._fills, self.stops, self._before, self.needed, self._slot_programs,
-            self._block_programs, lattice.per_block**2, self.capacity, CHUNK=_CHUNK,
-        )  # fmt: skip
+        self._share_slots(self._parents, 4)
         launch(
             steps.split_parents, self._slot_grid,
-            self.table, self._before, self._split, self._parents, self._spread, self.counts, self._thinned,
-            self._calm, *self._sides, self.capacity, HALVES=halves, SLOTS=SLOTS,
+            self.table, self._before, self._split, self._parents, self._spread, self.counts, *self._sides,
+            self.capacity, HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
         launch(
+            steps.find_bare, self._block_grid,
+            self.counts, self._thinned, self._split, self._ranks, self._fills, rows, columns,
+            HALVES=halves, SLOTS=SLOTS,
+        )  # fmt: skip
+        self._share_slots(self._fills, lattice.per_block**2)
+        launch(
             steps.fill, self._block_grid,
-            self.table, self._ranks, self._fills, self.clock, *self._sides, self.capacity,
-            SIDE=lattice.per_block, SLOTS=SLOTS,
+            self.table, self._ranks, self._fills, self.counts, self._thinned, self._calm, self.clock, *self._sides,
+            self.capacity, SIDE=lattice.per_block, SLOTS=SLOTS,
+        )  # fmt: skip
+
+    def _share_slots(self, numbers: Tensor, each: int) -> None:
+        launch(
+            steps.share_slots, (self.clips,),
+            numbers, self.stops, self._before, self.needed, numbers.shape[1], each, self.capacity, CHUNK=_CHUNK,
         )  # fmt: skip
 
     def note(self, cells: Tensor, places: Tensor) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equivdm.noise.blocks import enter, judge, leave, tidy
+from equivdm.noise.blocks import enter, find_bare, find_thin, leave, tidy
 from equivdm.noise.checks import is_wild
 from equivdm.noise.compiled import constant
 from equivdm.noise.flows import NO_FLOW, NO_MASK, UNKNOWN_PX, move, overtaken
@@ -185,15 +185,18 @@ def test_tidying_keeps_order() -> None:
     ],
 )
 def test_what_a_cell_of_four_by_four_needs(blocks: list[int], splits: bool, filled: list[int]) -> None:
-    held, (split, bare) = np.empty(1, np.int32), np.empty((2, 4), np.bool_)
-    numbers = judge(np.array(blocks, np.int32), (1, 1), 2, 4, 4, (held, split, bare))
-    assert (split.tolist(), np.flatnonzero(bare).tolist()) == ([splits] * 4, filled)
-    assert (*numbers, held[0]) == (int(splits), len(filled), sum(blocks))
+    counts, held, (split, bare) = np.array(blocks, np.int32), np.empty(1, np.int32), np.empty((2, 4), np.bool_)
+    assert find_thin(counts, (1, 1), 2, 4, (held, split)) == splits
+    assert (held[0], split.tolist()) == (sum(blocks), [splits] * 4)
+    assert find_bare(counts, (1, 1), 2, 4, split, bare) == len(filled)
+    assert np.flatnonzero(bare).tolist() == filled
 
 
 def test_a_cell_of_one_block_is_filled_only() -> None:
     held, (split, bare) = np.empty(2, np.int32), np.empty((2, 2), np.bool_)
-    assert judge(np.array([0, 1], np.int32), (1, 2), 1, 3, 4, (held, split, bare)) == (0, 1)
+    counts = np.array([0, 1], np.int32)
+    assert find_thin(counts, (1, 2), 1, 3, (held, split)) == 0
+    assert find_bare(counts, (1, 2), 1, 4, split, bare) == 1
     assert (held.tolist(), split.tolist(), bare.tolist()) == ([0, 1], [False, False], [True, False])
 
 

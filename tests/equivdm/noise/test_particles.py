@@ -5,8 +5,8 @@ import pytest
 
 from equivdm.noise.compiled import constant
 from equivdm.noise.lattice import PIXEL, Lattice
-from equivdm.noise.particles import Particles
-from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK, X, Y
+from equivdm.noise.particles import Particles, jitter
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK, U, V, X, Y
 from tests.equivdm.noise.motions import affine_flow, smooth_flow, turn
 
 SIZE, GRID = (48, 64), (6, 8)
@@ -51,6 +51,35 @@ def test_counts_places_and_labels_stay_true(per_cell: int) -> None:
         assert particles[X].max() < SIZE[1] * PIXEL
         assert np.bincount(particles.lattice.cell_of[particles[BLOCK]], minlength=GRID[0] * GRID[1]).min() >= 1
         assert particles[BIRTH].max() <= frame
+
+
+def test_a_cell_whose_children_all_lie_next_door_is_filled() -> None:
+    """Three particles at its border, whose sites have their middles beyond it: one cell in millions."""
+    particles, cell, side = population(), 27, 8
+    row, column = divmod(cell, GRID[1])
+    sites = np.arange(particles.number, dtype=np.int32)
+    right, down = jitter(sites, np.zeros_like(sites))
+    off = 230  # of 255: its site's middle lies so far left, or up, of it
+    chosen = [sites[right > off][0], sites[right < -off][0], sites[(right > off) & (down > 0)][1]]
+    corner = np.array([column, row]) * side
+    places = corner + np.array([(0.1, 0.1), (7.9, 0.1), (0.1, 7.9)])
+    keep = (particles.lattice.cell_of[particles[BLOCK]] != cell) & ~np.isin(particles[SITE], chosen)
+    rows = {name: particles[name][keep] for name in (X, Y, U, V, BIRTH, SITE, PATH)}
+    three = {
+        X: places[:, 0] * PIXEL,
+        Y: places[:, 1] * PIXEL,
+        U: [0] * 3,
+        V: [0] * 3,
+        BIRTH: [0] * 3,
+        SITE: chosen,
+        PATH: [1] * 3,
+    }
+    particles.load({name: np.concatenate([rows[name], np.array(three[name], np.int32)]) for name in rows})
+    particles.settle(1)
+    inside = particles.lattice.cell_of[particles[BLOCK]] == cell
+    assert not (inside & np.isin(particles[SITE], chosen) & (particles[PATH] > 1)).any()
+    assert set(particles[BIRTH][inside]) == {1}
+    assert inside.sum() == 16
 
 
 def test_the_order_of_the_table_decides_nothing() -> None:

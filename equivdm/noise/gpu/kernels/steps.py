@@ -139,17 +139,10 @@ def thin(table, stops, counts, thinned, clock, blocks, nominal, capacity, SLOTS:
 
 
 @kernel
-def judge(
-    counts, thinned, split, ranks, fills, rows, columns, per_cell,
-    HALVES: tl.constexpr, SLOTS: tl.constexpr,
-):  # fmt: skip
-    """Find the cells whose particles shall split and the blocks to be filled; see `equivdm.noise.flows.judge`.
-
-    Writes the number of particles of a cell that splits, else 0; the place of a block among those of its program that
-    are filled, else -1; and the number of those.
+def _census(counts, thinned, clip, blocks, columns, HALVES: tl.constexpr, SLOTS: tl.constexpr):
+    """Return the blocks of this program, which of them exist, their cells, and of each cell its number of particles,
+    that of its fullest block, and how many of its blocks are empty.
     """
-    clip = tl.program_id(1)
-    blocks = rows * columns
     block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
     real = block < blocks
     across, up = block // columns // HALVES, block % columns // HALVES
@@ -162,15 +155,31 @@ def judge(
             held += count
             most = tl.maximum(most, count)
             empty += (count == 0).to(tl.int32)
-    area = per_cell * per_cell
+    return block, real, across * (columns // HALVES) + up, held, most, empty
+
+
+@kernel
+def find_thin(counts, thinned, split, rows, columns, per_cell, HALVES: tl.constexpr, SLOTS: tl.constexpr):
+    """Write the number of particles of each cell that splits, else 0; see `equivdm.noise.blocks.find_thin`."""
+    clip, blocks, area = tl.program_id(1), rows * columns, per_cell * per_cell
+    _, real, cell, held, most, empty = _census(counts, thinned, clip, blocks, columns, HALVES, SLOTS)
     splits = (2 * held < area) & (empty <= 1) & (4 * HALVES * HALVES * most <= 3 * area) & (HALVES > 1)
-    cell = across * (columns // HALVES) + up
     tl.store(split + clip * (blocks // (HALVES * HALVES)) + cell, tl.where(splits, held, 0), mask=real)
+
+
+@kernel
+def find_bare(counts, thinned, split, ranks, fills, rows, columns, HALVES: tl.constexpr, SLOTS: tl.constexpr):
+    """Find the blocks to be filled, after the splits; see `equivdm.noise.blocks.find_bare`.
+
+    Writes the place of a block among those of its program that are filled, else -1; and the number of those.
+    """
+    clip, blocks = tl.program_id(1), rows * columns
+    block, real, cell, held, _, _ = _census(counts, thinned, clip, blocks, columns, HALVES, SLOTS)
+    waits = tl.load(split + clip * (blocks // (HALVES * HALVES)) + cell, mask=real, other=0) > 0
     at = clip * blocks + block
     own = tl.load(counts + at, mask=real, other=1) - tl.load(thinned + at, mask=real, other=0)
-    bare = (real & (own == 0) & (held < _STARVED) & ~splits).to(tl.int32)
-    place = tl.cumsum(bare, 0)
-    tl.store(ranks + at, tl.where(bare > 0, place - 1, -1), mask=real)
+    bare = (real & (own == 0) & (held < _STARVED) & ((held == 0) | ~waits)).to(tl.int32)
+    tl.store(ranks + at, tl.where(bare > 0, tl.cumsum(bare, 0) - 1, -1), mask=real)
     tl.store(fills + clip * tl.num_programs(0) + tl.program_id(0), tl.sum(bare, 0))
 
 
@@ -205,37 +214,33 @@ def _scan(numbers, count, base, each, CHUNK: tl.constexpr):
 
 
 @kernel
-def share_slots(
-    parents, fills, stops, before, needed, n_parents, n_fills, per_block, capacity, CHUNK: tl.constexpr
-):  # fmt: skip
-    """Give slots behind the last to the children of each program, then to the births; one program for a clip."""
+def share_slots(numbers, stops, before, needed, count, each, capacity, CHUNK: tl.constexpr):
+    """Give slots behind the last to what each program adds, in order; one program for a clip."""
     clip = tl.program_id(0)
     stop = tl.load(stops + clip)
     tl.store(before + clip, stop)
-    stop = _scan(parents + clip * n_parents, n_parents, stop, 4, CHUNK)
-    stop = _scan(fills + clip * n_fills, n_fills, stop, per_block, CHUNK)
+    stop = _scan(numbers + clip * count, count, stop, each, CHUNK)
     tl.store(needed + clip, tl.maximum(tl.load(needed + clip), stop))
     tl.store(stops + clip, tl.minimum(stop, capacity))
 
 
 @kernel
 def split_parents(
-    table, before, split, parents, spread, counts, thinned, calm, height, width, rows, columns, capacity,
+    table, before, split, parents, spread, counts, height, width, rows, columns, capacity,
     HALVES: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    """Put four children in the place of each parent, and set the counts of blocks to 0 for the next step."""
+    """Put four children in the place of each parent."""
     clip, slot, used = _slots(before, SLOTS)
     row = tl.num_programs(1) * capacity
     blocks = rows * columns
-    tl.store(counts + clip * blocks + slot, 0, mask=slot < blocks)
-    tl.store(thinned + clip * blocks + slot, 0, mask=slot < blocks)
-    tl.store(calm + clip * blocks + slot, 0, mask=slot < blocks)
     here = table + clip * capacity + slot
     cells = split + clip * (blocks // (HALVES * HALVES))
     chosen, held = _parents(here, row, cells, used, columns, HALVES)
     first = tl.load(parents + clip * tl.num_programs(0) + tl.program_id(0)) + 4 * (tl.cumsum(chosen, 0) - chosen)
     chosen = chosen > 0
     if tl.max(chosen.to(tl.int32), 0) > 0:
+        was = tl.load(here + BLOCK * row, mask=chosen, other=0)
+        tl.atomic_add(counts + clip * blocks + was, -1, mask=chosen, sem="relaxed")
         tl.store(here + BLOCK * row, -1, mask=chosen)
         down = tl.load(spread + 2 * held, mask=chosen, other=0)
         right = tl.load(spread + 2 * held + 1, mask=chosen, other=0)
@@ -254,6 +259,7 @@ def split_parents(
             at = first + child
             there = table + clip * capacity + at
             _add(there, row, cx, cy, block, birth, site, 4 * path + child, chosen & (at < capacity))
+            tl.atomic_add(counts + clip * blocks + block, 1, mask=chosen, sem="relaxed")
 
 
 @kernel
@@ -293,12 +299,20 @@ def _bear(there, row, site, frame, height, width, rows, columns, site_rows, site
 
 @kernel
 def fill(
-    table, ranks, fills, clock, height, width, rows, columns, capacity, SIDE: tl.constexpr, SLOTS: tl.constexpr
+    table, ranks, fills, counts, thinned, calm, clock, height, width, rows, columns, capacity,
+    SIDE: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    """Give birth to a particle at each of the SIDE x SIDE sites of the blocks to be filled, block by block."""
+    """Give birth to a particle at each of the SIDE x SIDE sites of the blocks to be filled, block by block.
+
+    And set the counts of blocks to 0 for the next step.
+    """
     clip = tl.program_id(1)
     block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
-    rank = tl.load(ranks + clip * rows * columns + block, mask=block < rows * columns, other=-1)
+    real, at = block < rows * columns, clip * rows * columns + block
+    tl.store(counts + at, 0, mask=real)
+    tl.store(thinned + at, 0, mask=real)
+    tl.store(calm + at, 0, mask=real)
+    rank = tl.load(ranks + at, mask=real, other=-1)
     first = tl.load(fills + clip * tl.num_programs(0) + tl.program_id(0)) + rank * (SIDE * SIDE)
     if tl.max(rank, 0) >= 0:
         frame = tl.load(clock + FRAME)
