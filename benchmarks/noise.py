@@ -7,6 +7,7 @@ unless said; compare ratios, not milliseconds.
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import cv2
@@ -136,44 +137,61 @@ def timed(function: Callable[[], object], runs: int) -> float:
     return median(seconds)
 
 
-def speed(size: tuple[int, int]) -> None:
-    """Print milliseconds a frame: peers at eight times the latent grid, the engine on its particles."""
-    grid = (size[0] // STRIDE, size[1] // STRIDE)
+def peer_speeds(size: tuple[int, int]) -> dict[str, float]:
+    """Return milliseconds a frame of other schemes, with a state of eight times the latent grid."""
     motion = matrix("turn", size)
-    forward, backward = (flow_of(each, size) for each in (motion, np.linalg.inv(motion)))
-    print(f"\nMilliseconds a frame, {size[0]} x {size[1]} px to {grid[0]} x {grid[1]} x {CHANNELS}")
-    noise = np.random.default_rng(0).standard_normal((CHANNELS, *size)).astype(np.float32)
+    flows = flow_of(motion, size), flow_of(np.linalg.inv(motion), size)
+    latent = at_cells(flows[0], STRIDE), at_cells(flows[1], STRIDE)
     generator = np.random.default_rng(0)
-    slow = {
-        "bilinear 8x": lambda: peers.bilinear(noise, forward, backward, generator),
-        "infinite resolution 8x": lambda: peers.brownian(noise, forward, backward, generator),
-        "Go-with-the-Flow 8x": lambda: peers.GoWithTheFlow(noise).step(forward, backward, generator),
+    noise = generator.standard_normal((CHANNELS, *size)).astype(np.float32)
+    first = generator.standard_normal((CHANNELS, size[0] // STRIDE, size[1] // STRIDE)).astype(np.float32)
+    integral = peers.IntegralNoise(first, 8, generator)
+    schemes = {
+        "bilinear 8x": lambda: peers.bilinear(noise, *flows, generator),
+        "HIWYN 8x": lambda: integral.step(*latent, generator),
+        "infinite resolution 8x": lambda: peers.brownian(noise, *flows, generator),
+        "Go-with-the-Flow 8x": lambda: peers.GoWithTheFlow(noise).step(*flows, generator),
     }
-    figures = {name: 1000 * timed(call, 3) for name, call in slow.items()}
-    steps = 24
-    both = [np.repeat(each[None], steps, 0) for each in (forward, backward)]
+    return {name: 1000 * timed(call, 3) for name, call in schemes.items()}
+
+
+def engine_speeds(size: tuple[int, int], threads: int) -> dict[str, float]:
+    """Return milliseconds of this engine: a plan's step, and a draw of one latent frame."""
+    grid, steps = (size[0] // STRIDE, size[1] // STRIDE), 24
+    motion = matrix("turn", size)
+    forward, backward = (np.repeat(flow_of(each, size)[None], steps, 0) for each in (motion, np.linalg.inv(motion)))
+    figures, emitted = {}, range(0, steps + 1, 4)
+    for per_cell, back in ((4, None), (4, backward), (8, None), (8, backward)):
+
+        def plan(per_cell: int = per_cell, back: np.ndarray | None = back) -> None:
+            planner = MotionPlanner(size, grid=grid, per_cell=per_cell, threads=threads)
+            planner.extend(forward, back, frames=())
+
+        label = f"plan {per_cell}x{per_cell}{' + occlusion test' * (back is not None)}"
+        figures[label] = 1000 * timed(plan, 7) / steps
     for per_cell in (4, 8):
-        for threads in (1, 2):
-            for label, back in (("", None), (" + occlusion test", both[1])):
+        stored = plan_motion(forward, backward, grid=grid, per_cell=per_cell, frames=emitted)
+        draw = partial(stored.noise, 1, CHANNELS, threads=threads)
+        figures[f"draw {per_cell}x{per_cell}"] = 1000 * timed(draw, 9) / len(emitted)
+    return figures
 
-                def plan(per_cell: int = per_cell, threads: int = threads, back: np.ndarray | None = back) -> None:
-                    planner = MotionPlanner(size, grid=grid, per_cell=per_cell, threads=threads)
-                    planner.extend(both[0], back, frames=())
 
-                name = f"plan {per_cell}x{per_cell}{label}, {threads} thread{'s' * (threads > 1)}"
-                figures[name] = 1000 * timed(plan, 5) / steps
-        stored = plan_motion(both[0], both[1], grid=grid, per_cell=per_cell, frames=range(0, steps + 1, 4))
-        for threads in (1, 2):
-            name = f"draw {per_cell}x{per_cell}, {threads} thread{'s' * (threads > 1)} (a latent frame)"
-            figures[name] = 1000 * timed(lambda plan=stored, t=threads: plan.noise(1, CHANNELS, threads=t), 9) / 7
+def speed(size: tuple[int, int]) -> None:
+    """Print milliseconds a frame: peers on one thread, the engine on one and on two."""
+    grid = (size[0] // STRIDE, size[1] // STRIDE)
+    print(f"\nMilliseconds a frame, {size[0]} x {size[1]} px to {grid[0]} x {grid[1]} x {CHANNELS}")
+    figures = peer_speeds(size)
+    for threads in (1, 2):
+        suffix = f", {threads} thread{'s' * (threads > 1)}"
+        figures |= {name + suffix: value for name, value in engine_speeds(size, threads).items()}
     reference = figures["Go-with-the-Flow 8x"]
     for name, milliseconds in figures.items():
-        print(f"{name:44} {milliseconds:9.2f} ms   {reference / milliseconds:7.1f} times Go-with-the-Flow 8x")
-    bytes_a_frame = 2 * 2 * 4 * size[0] * size[1] + 2 * CHANNELS * grid[0] * grid[1]
-    rate = 2 * noise.nbytes / timed(noise.copy, 5)
-    print(
-        f"floor: {bytes_a_frame / 2**20:.1f} MiB a frame at {rate / 1e9:.1f} GB/s, {1000 * bytes_a_frame / rate:.2f} ms"
-    )
+        print(f"{name:36} {milliseconds:9.2f} ms   {reference / milliseconds:7.1f} times Go-with-the-Flow 8x")
+    moved = 2 * 4 * size[0] * size[1] + 4 * CHANNELS * grid[0] * grid[1]
+    block = np.ones((8, *size), np.float32)
+    rate = 2 * block.nbytes / timed(block.copy, 9)
+    floor = f"{moved / 2**20:.1f} MiB at {rate / 1e9:.1f} GB/s: {1000 * moved / rate:.2f} ms"
+    print(f"floor, flow in and float32 noise out: {floor}")
 
 
 def main() -> None:
