@@ -51,6 +51,8 @@ def add_values(
     site = tl.load(sites + at, mask=real, other=0)
     birth = tl.load(births + at, mask=real, other=0)
     path = tl.load(paths + at, mask=real, other=0)
+    if tl.max(path, 0) == 0:  # slots that never held a particle
+        return
     k0, k1 = tl.load(keys + 2 * clip).to(tl.uint32), tl.load(keys + 2 * clip + 1).to(tl.uint32)
     last = (group << _GROUP_SHIFT).to(tl.uint32)
     v0, v1, v2, v3, v4, v5, v6, v7, depth = values(site, birth, path, last, k0, k1, table)

@@ -57,6 +57,8 @@ def move(
 ):  # fmt: skip
     """Move particles by the forward flow; empty the slots of those that are lost; count the others by blocks."""
     clip, slot, used = _slots(stops, SLOTS)
+    if tl.program_id(0) * SLOTS >= tl.load(stops + clip):
+        return
     row = tl.num_programs(1) * capacity
     here = table + clip * capacity + slot
     live = used & (tl.load(here + BLOCK * row, mask=used, other=-1) >= 0)
@@ -89,6 +91,8 @@ def find_jumps(
 ):  # fmt: skip
     """Mark particles in crowded blocks whose velocity would jump, and count those that go on as they came."""
     clip, slot, used = _slots(stops, SLOTS)
+    if tl.program_id(0) * SLOTS >= tl.load(stops + clip):
+        return
     row = tl.num_programs(1) * capacity
     here = table + clip * capacity + slot
     block = tl.load(here + BLOCK * row, mask=used, other=-1)
@@ -108,6 +112,8 @@ def find_jumps(
 def drop_jumps(table, stops, counts, calm, jumped, blocks, nominal, capacity, SLOTS: tl.constexpr):
     """Empty the slots of those that jump where at least half the nominal number goes on as it came."""
     clip, slot, used = _slots(stops, SLOTS)
+    if tl.program_id(0) * SLOTS >= tl.load(stops + clip):
+        return
     row = tl.num_programs(1) * capacity
     jump = tl.load(jumped + clip * capacity + slot, mask=used, other=0) != 0
     at = table + BLOCK * row + clip * capacity + slot
@@ -121,6 +127,8 @@ def drop_jumps(table, stops, counts, calm, jumped, blocks, nominal, capacity, SL
 def thin(table, stops, counts, thinned, clock, blocks, nominal, capacity, SLOTS: tl.constexpr):
     """Empty slots of crowded blocks by a hash of label and frame, so that about the limit remains."""
     clip, slot, used = _slots(stops, SLOTS)
+    if tl.program_id(0) * SLOTS >= tl.load(stops + clip):
+        return
     row = tl.num_programs(1) * capacity
     here = table + clip * capacity + slot
     block = tl.load(here + BLOCK * row, mask=used, other=-1)
@@ -231,6 +239,8 @@ def split_parents(
 ):  # fmt: skip
     """Put four children in the place of each parent."""
     clip, slot, used = _slots(before, SLOTS)
+    if tl.program_id(0) * SLOTS >= tl.load(before + clip):
+        return
     row = tl.num_programs(1) * capacity
     blocks = rows * columns
     here = table + clip * capacity + slot
