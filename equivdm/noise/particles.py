@@ -14,8 +14,9 @@ from jaxtyping import Bool, Int32, Int64
 from equivdm.noise.blocks import enter, inside, judge, leave, tidy
 from equivdm.noise.flows import NO_FLOW, NO_MASK, StepFlow, StepMask, move, overtaken
 from equivdm.noise.lattice import PIXEL, Lattice
-from equivdm.noise.philox import DEEPEST, Stream, words
+from equivdm.noise.philox import Stream, words
 from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, U, V, X, Y
+from equivdm.noise.tracks import DEEPEST
 from equivdm.noise.workers import in_threads
 
 CROWDED = 8
@@ -111,11 +112,13 @@ class Particles:
             self.add_born(lattice.sites_of(np.flatnonzero(bare)), frame)
 
     def restart(self, frame: int) -> None:
-        """Drop all and give birth to one at every site, as at the start of a shot."""
-        rows, columns = self.lattice.sites
+        """Drop all and give birth to one at every site, as at the start of a shot.
+
+        Block by block: who is near in the table is near in the picture, and hits the same cells when noise is drawn.
+        """
         self.filled = self.gone = 0
         self.counts[:] = 0
-        self.add_born(np.arange(rows * columns, dtype=np.int32), frame)
+        self.add_born(self.lattice.sites_of(np.arange(len(self.counts))), frame)
 
     def load(self, columns: Mapping[int, Whole]) -> None:
         """Take the given rows for those of all particles."""

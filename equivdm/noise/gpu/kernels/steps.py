@@ -292,6 +292,13 @@ def _bear(there, row, site, frame, height, width, rows, columns, site_rows, site
 
 
 @kernel
+def _site(block, place, columns, SIDE: tl.constexpr):
+    """Return one of the SIDE x SIDE sites of a block."""
+    row = block // columns * SIDE + place // SIDE
+    return row * (columns * SIDE) + block % columns * SIDE + place % SIDE
+
+
+@kernel
 def fill(
     table, ranks, fills, clock, height, width, rows, columns, capacity, SIDE: tl.constexpr, SLOTS: tl.constexpr
 ):  # fmt: skip
@@ -303,8 +310,7 @@ def fill(
     if tl.max(rank, 0) >= 0:
         frame = tl.load(clock + FRAME)
         for place in range(SIDE * SIDE):
-            site_row = block // columns * SIDE + place // SIDE
-            site = site_row * (columns * SIDE) + block % columns * SIDE + place % SIDE
+            site = _site(block, place, columns, SIDE)
             at = first + place
             there = table + clip * capacity + at
             room = (rank >= 0) & (at < capacity)
@@ -316,14 +322,14 @@ def fill(
 def restart(
     table, stops, counts, clock, height, width, rows, columns, capacity, SIDE: tl.constexpr, SLOTS: tl.constexpr
 ):  # fmt: skip
-    """Empty the slots in use, and give birth to a particle at every site behind them."""
+    """Empty the slots in use, and give birth to a particle at every site behind them, block by block."""
     clip, slot, used = _slots(stops, SLOTS)
     row = tl.num_programs(1) * capacity
     stop = tl.load(stops + clip)
     tl.store(table + BLOCK * row + clip * capacity + slot, -1, mask=used)
-    site = slot
-    born = site < rows * columns * SIDE * SIDE
-    at = stop + site
+    born = slot < rows * columns * SIDE * SIDE
+    site = _site(slot // (SIDE * SIDE), slot % (SIDE * SIDE), columns, SIDE)
+    at = stop + slot
     room = born & (at < capacity)
     frame = tl.load(clock + FRAME)
     there = table + clip * capacity + at
