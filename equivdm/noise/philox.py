@@ -75,9 +75,14 @@ def philox4x32(low: Labels, high: Labels, third: Labels, fourth: np.uint64, key:
 @kernel
 def words(low: Labels, high: Labels, third: Labels, fourth: int) -> UInt32[np.ndarray, " n"]:
     """Return 32 bits for each counter (low, high, third, fourth) under the key 0, for what must not know a seed."""
-    out = np.empty(WORDS * low.shape[0], np.uint32)
-    philox4x32(low, high, third, np.uint64(fourth), np.uint64(0), out)
-    return out[::WORDS].copy()
+    out, some = np.empty(low.shape[0], np.uint32), np.empty(WORDS * _AT_ONCE, np.uint32)
+    for first in range(0, low.shape[0], _AT_ONCE):
+        here = out[first : first + _AT_ONCE]
+        stop = first + here.shape[0]
+        philox4x32(low[first:stop], high[first:stop], third[first:stop], np.uint64(fourth), np.uint64(0), some)
+        for i in range(here.shape[0]):
+            here[i] = some[WORDS * i]
+    return out
 
 
 @kernel
