@@ -1,28 +1,12 @@
-"""Blocks of a lattice and who is in them: who enters and leaves, and what a cell needs."""
+"""Blocks of a lattice and who is in them: who leaves, and what a cell needs."""
 
 import numpy as np
 from jaxtyping import Bool, Int32
 
 from equivdm.noise.compiled import Integer, kernel
-from equivdm.noise.lattice import PIXEL
 from equivdm.noise.table import BIRTH, BLOCK, GONE, PATH, SITE, TRACK, Counts, Some, Table, U, V, X, Y
 
 Flags = Bool[np.ndarray, " blocks"]
-
-
-@kernel
-def enter(table: Table, part: tuple[int, int], size: tuple[int, int], blocks: tuple[int, int], counts: Counts) -> None:
-    """Find the blocks of the new particles `part` (from, to), and count them in; they have not moved yet.
-
-    Blocks (rows, columns) lie over a frame of `size` px; see `equivdm.noise.flows` for the division.
-    """
-    per_row, per_column = 1 / (size[0] * PIXEL), 1 / (size[1] * PIXEL)
-    for i in range(part[0], part[1]):
-        row = int((np.int64(table[Y, i]) * blocks[0] + 0.5) * per_row)
-        block = row * blocks[1] + int((np.int64(table[X, i]) * blocks[1] + 0.5) * per_column)
-        table[BLOCK, i] = block
-        table[U, i], table[V, i], table[TRACK, i] = 0, 0, -1
-        counts[block] += 1
 
 
 @kernel
@@ -39,14 +23,15 @@ def tidy(table: Table, stop: int) -> Integer:
     first = 0
     while first < stop and table[BLOCK, first] != GONE:
         first += 1
-    block, kept = table[BLOCK], np.uint64(first)
-    for row in (X, Y, U, V, BIRTH, SITE, PATH, TRACK, BLOCK):  # the last tells who is gone
-        kept, entries = np.uint64(first), table[row]
-        for i in range(first, stop):
-            there = block[i] != GONE
-            entries[kept] = entries[i]
-            kept += np.uint64(there)
-    return np.int64(kept)
+    block, kept, number = table[BLOCK, first:stop], np.empty(stop - first, np.int32), 0
+    for i in range(block.shape[0]):
+        kept[np.uint64(number)] = i
+        number += np.int64(block[i] != GONE)
+    for row in (X, Y, U, V, BIRTH, SITE, PATH, TRACK, BLOCK):
+        entries = table[row, first:stop]
+        for i in range(number):
+            entries[np.uint64(i)] = entries[np.uint64(kept[np.uint64(i)])]
+    return np.int64(first + number)
 
 
 @kernel

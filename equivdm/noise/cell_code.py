@@ -11,7 +11,7 @@ from jaxtyping import Int32, UInt8
 
 from equivdm.noise.compiled import Integer, inlined, kernel
 from equivdm.noise.particles import jitter
-from equivdm.noise.philox import Columns
+from equivdm.noise.tracks import Columns
 
 CELL_BITS = 12
 CELL = 1 << CELL_BITS

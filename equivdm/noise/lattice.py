@@ -53,12 +53,12 @@ class Lattice:
 
     def sites_of(self, blocks: np.ndarray) -> Int32[np.ndarray, " sites"]:
         """Return the sites of the given blocks, block by block."""
-        side = self.per_block
-        row, column = np.divmod(blocks, self.blocks[1])
-        slot = np.arange(side)
-        rows = (row[:, None] * side + slot)[:, :, None]
-        columns = (column[:, None] * side + slot)[:, None, :]
-        return (rows * self.sites[1] + columns).reshape(-1).astype(np.int32)
+        side, across = self.per_block, self.sites[1]
+        row, column = np.divmod(blocks.astype(np.int32), np.int32(self.blocks[1]))
+        corner = row * np.int32(side * across) + column * np.int32(side)
+        offsets = np.add.outer(np.arange(side) * across, np.arange(side)).reshape(-1)
+        # Site by site of a block: numpy takes long over the many short rows of one sum.
+        return np.stack([corner + np.int32(offset) for offset in offsets], axis=1).reshape(-1)
 
     def spread(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a quarter of the distance between neighbours, down and right, where a cell holds `numbers` particles.

@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Int32, Int64, UInt32
 
-from equivdm.noise.blocks import enter, find_bare, find_thin, inside, leave, tidy
+from equivdm.noise.births import ROOT, bear, enter
+from equivdm.noise.births import split as split_into
+from equivdm.noise.blocks import find_bare, find_thin, inside, leave, tidy
 from equivdm.noise.flows import NO_FLOW, NO_MASK, StepFlow, StepMask, move, overtaken
-from equivdm.noise.lattice import PIXEL, Lattice
-from equivdm.noise.philox import DEEPEST, Stream, words
+from equivdm.noise.lattice import Lattice
+from equivdm.noise.philox import Stream, words
 from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, U, V, X, Y
+from equivdm.noise.tracks import DEEPEST
 from equivdm.noise.workers import in_threads
 
 CROWDED = 8
 """A block above this multiple of its initial number of particles is thinned."""
 STARVED = 4
 """A cell that holds at least so many particles needs none in an empty block."""
-ROOT = 1
-"""Path of a particle that was born; child j of a path is 4 * path + j."""
 
 COLUMNS = 9
 _SLACK = 1.25  # of the initial number: room for births before the table is copied to a larger one
@@ -109,17 +110,22 @@ class Particles:
             self.add_born(lattice.sites_of(np.flatnonzero(bare)), frame)
 
     def restart(self, frame: int) -> None:
-        """Drop all and give birth to one at every site, as at the start of a shot."""
-        rows, columns = self.lattice.sites
+        """Drop all and give birth to one at every site, as at the start of a shot.
+
+        Block by block: who is near in the table is near in the picture, and hits the same cells when noise is drawn.
+        """
         self.filled = self.gone = 0
         self.counts[:] = 0
-        self.add_born(np.arange(rows * columns, dtype=np.int32), frame)
+        self.add_born(self.lattice.sites_of(np.arange(len(self.counts))), frame)
 
     def load(self, columns: Mapping[int, Whole]) -> None:
         """Take the given rows for those of all particles."""
         self.filled = self.gone = 0
         self.counts[:] = 0
-        self._add(*(columns[row] for row in (X, Y, BIRTH, SITE, PATH)))
+        first = self._room(len(columns[X]))
+        for row in (X, Y, BIRTH, SITE, PATH):
+            self.table[row, first : self.filled] = columns[row]
+        self._enter(first)
         self[U][:], self[V][:] = columns[U], columns[V]
 
     # Parts of it
@@ -136,13 +142,10 @@ class Particles:
 
     def add_born(self, sites: Whole, frame: int) -> None:
         """Add a particle at each site, jittered within it by a hash of its label."""
-        rows, columns = self.lattice.sites
-        height, width = self.lattice.size
-        births = np.full_like(sites, frame)
-        right, down = jitter(sites, births)
-        x = _within(sites % columns, right, width, columns)
-        y = _within(sites // columns, down, height, rows)
-        self._add(x, y, births, sites, np.full_like(sites, ROOT))
+        first = self._room(len(sites))
+        bits = _jitter_bits(sites, np.full_like(sites, frame))
+        bear(self.table, first, sites, frame, bits, self.lattice.size, self.lattice.sites)
+        self._enter(first)
 
     def _thin(self, frame: int) -> None:
         """Drop particles of crowded blocks by a hash of label and frame, so that about the limit remain."""
@@ -155,51 +158,34 @@ class Particles:
         self._drop(crowded[bits.astype(np.int64) * crowd[crowded] >= limit << 32].astype(np.int32))
 
     def _split(self, split: Bool[np.ndarray, " blocks"], held: Int32[np.ndarray, " cells"]) -> None:
-        """Replace the particles of the marked blocks by four children each, a quarter of their distance off.
-
-        The children of a root lie about the middle of its site, as the zoom has carried it: a jitter that the zoom
-        enlarges would take their noise to the wrong cell.
-        """
+        """Replace the particles of the marked blocks by four children each; see `equivdm.noise.births.split`."""
         parents = inside(self.table, self.filled, split, self.counts, 1 << 2 * DEEPEST)
-        chosen = self.table[:, parents]
-        down, right = self.lattice.spread(held[self.lattice.cell_of[chosen[BLOCK]]])
+        block, birth, site = (self.table[row, parents] for row in (BLOCK, BIRTH, SITE))
+        spread = np.stack(self.lattice.spread(held[self.lattice.cell_of[block]]))
         self._drop(parents)
-        height, width = self.lattice.size
-        child = np.arange(4, dtype=np.int32)
-        off_x, off_y = jitter(chosen[SITE], chosen[BIRTH]) * (chosen[PATH] == ROOT)
-        x = (chosen[X] - _carried(off_x, right))[:, None] + (2 * (child & 1) - 1) * right[:, None]
-        y = (chosen[Y] - _carried(off_y, down))[:, None] + ((child & 2) - 1) * down[:, None]
-        self._add(
-            np.clip(x, 0, width * PIXEL - 1).reshape(-1),
-            np.clip(y, 0, height * PIXEL - 1).reshape(-1),
-            np.repeat(chosen[BIRTH], 4),
-            np.repeat(chosen[SITE], 4),
-            (4 * chosen[PATH][:, None] + child).reshape(-1),
-        )
+        first = self._room(4 * len(parents))
+        split_into(self.table, first, parents, _jitter_bits(site, birth), spread, self.lattice.size)
+        self._enter(first)
 
-    def _add(self, x: Whole, y: Whole, birth: Whole, site: Whole, path: Whole) -> None:
-        if (needed := self.filled + len(x)) > self.table.shape[1]:
+    def _room(self, number: int) -> int:
+        """Fill so many rows more, and return the first; what is in them is for the caller to say."""
+        first, needed = self.filled, self.filled + number
+        if needed > self.table.shape[1]:
             grown = np.empty((COLUMNS, int(needed * _SLACK)), np.int32)
-            grown[:, : self.filled] = self.table[:, : self.filled]
+            grown[:, :first] = self.table[:, :first]
             self.table = grown
-        new = self.table[:, self.filled : needed]
-        new[X], new[Y], new[BIRTH], new[SITE], new[PATH] = x, y, birth, site, path
-        enter(self.table, (self.filled, needed), self.lattice.size, self.lattice.blocks, self.counts)
         self.filled = needed
+        return first
+
+    def _enter(self, first: int) -> None:
+        enter(self.table, (first, self.filled), self.lattice.size, self.lattice.blocks, self.counts)
 
 
 def jitter(sites: Whole, births: Whole) -> Int64[np.ndarray, "2 particles"]:
     """Return how far right and down of the middle of its site a particle is born: odd 1/512 of a site, below a half."""
-    bits = words(sites, births, np.full_like(sites, ROOT), Stream.JITTER).astype(np.int64)
+    bits = _jitter_bits(sites, births).astype(np.int64)
     return np.stack([bits & 255, bits >> 8 & 255]) * 2 - 255
 
 
-def _within(site: Whole, off: Wide, pixels: int, sites: int) -> Whole:
-    """Return coordinates in the site's interval: (site + 1/2 + off / 512) * pixels / sites."""
-    parts = site.astype(np.int64) * 512 + 256 + off
-    return (parts * (pixels * PIXEL) // (sites * 512)).astype(np.int32)
-
-
-def _carried(off: Wide, quarter: Whole) -> Whole:
-    """Return the jitter in 1/65536 px, rounded to the nearest, where sites have come to be 4 * `quarter` apart."""
-    return ((off * quarter + 64) >> 7).astype(np.int32)
+def _jitter_bits(sites: Whole, births: Whole) -> UInt32[np.ndarray, " particles"]:
+    return words(sites, births, np.full_like(sites, ROOT), Stream.JITTER)

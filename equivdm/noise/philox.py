@@ -5,21 +5,21 @@ J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 
 A counter is a label (three words) and a word that holds the use, and the number of a group of eight channels.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int16, Int32, Int64, UInt32
+from jaxtyping import Int16, Int32, UInt32
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
-from equivdm.noise.compiled import instruction, kernel
+from equivdm.noise.compiled import Integer, instruction, kernel
+from equivdm.noise.tracks import DEEPEST, Columns, Entries, Tracks
 
 Labels = Int32[np.ndarray, " n"]
 Words = UInt32[np.ndarray, " words"]
 Values = Int32[np.ndarray, " numbers"]
-Tracks = Int32[np.ndarray, " tracks"]
-Entries = Int64[np.ndarray, " frames"]
 Sums = Int32[np.ndarray, "frames cells numbers"]
 NormalTable = Int16[np.ndarray, " 65536"]
 
@@ -36,8 +36,6 @@ GROUP = 2 * WORDS
 """Numbers of 16 bits, the low half of a word before the high one: channels come in groups of so many."""
 GROUP_SHIFT = 4
 """Bits of the last word that hold the use; the rest is the number of the group, or of a frame."""
-DEEPEST = 6
-"""Splits in a row: each quarters the material that a particle stands for, so six let a zoom reach 64."""
 
 _AT_ONCE = 256  # particles whose values are held at a time, in the innermost cache
 
@@ -77,20 +75,14 @@ def philox4x32(low: Labels, high: Labels, third: Labels, fourth: np.uint64, key:
 @kernel
 def words(low: Labels, high: Labels, third: Labels, fourth: int) -> UInt32[np.ndarray, " n"]:
     """Return 32 bits for each counter (low, high, third, fourth) under the key 0, for what must not know a seed."""
-    out = np.empty(WORDS * low.shape[0], np.uint32)
-    philox4x32(low, high, third, np.uint64(fourth), np.uint64(0), out)
-    return out[::WORDS].copy()
-
-
-class Columns(NamedTuple):
-    """The columns of a `MotionPlan`, which says what they hold: one entry a track, but for the cells."""
-
-    births: Tracks
-    sites: Tracks
-    paths: Tracks
-    starts: Tracks
-    stops: Tracks
-    cells: Int32[np.ndarray, " entries"]
+    out, some = np.empty(low.shape[0], np.uint32), np.empty(WORDS * _AT_ONCE, np.uint32)
+    for first in range(0, low.shape[0], _AT_ONCE):
+        here = out[first : first + _AT_ONCE]
+        stop = first + here.shape[0]
+        philox4x32(low[first:stop], high[first:stop], third[first:stop], np.uint64(fourth), np.uint64(0), some)
+        for i in range(here.shape[0]):
+            here[i] = some[WORDS * i]
+    return out
 
 
 @kernel
@@ -100,33 +92,6 @@ def depth_of(path: int) -> int:
     while path >> 2 * (depth + 1):
         depth += 1
     return depth
-
-
-@kernel
-def first_entries(plan: Columns, frames: int) -> Entries:
-    """Return the place in `plan.cells` where each emitted frame begins."""
-    # Tracks that begin less those that end, summed up to what a frame holds, and those up to where it begins.
-    change = np.zeros(frames + 1, np.int64)
-    for i in range(plan.starts.shape[0]):
-        change[plan.starts[i]] += 1
-        change[plan.stops[i]] -= 1
-    entries = np.zeros(frames, np.int64)
-    held = 0
-    for frame in range(frames - 1):
-        held += change[frame]
-        entries[frame + 1] = entries[frame] + held
-    return entries
-
-
-@kernel
-def add_weights(plan: Columns, weights: Int32[np.ndarray, "frames cells"]) -> None:
-    """Add each particle's squared weight, 4^-depth, to the cells it lies in, in units of 4^-DEEPEST."""
-    entries = first_entries(plan, weights.shape[0])
-    for i in range(plan.starts.shape[0]):
-        square = 1 << 2 * (DEEPEST - depth_of(plan.paths[i]))
-        for frame in range(plan.starts[i], plan.stops[i]):
-            weights[frame, plan.cells[entries[frame]]] += square
-            entries[frame] += 1
 
 
 @kernel
@@ -150,95 +115,138 @@ def _look_up(bits: Words, table: NormalTable, at: tuple[int, int], values: Value
 
 
 @kernel
-def _list_splits(plan: Columns, first: int, stop: int, counters: Int32[np.ndarray, "3 n"]) -> int:
-    """Write the counters of the draws that refine the particles that have split; return how many."""
-    number = 0
-    for i in range(first, stop):
-        for level in range(depth_of(plan.paths[i]) - 1, -1, -1):
+def _list_splits(plan: Columns, part: tuple[int, int], counters: Int32[np.ndarray, "3 n"], places: Tracks) -> int:
+    """Write the counters of the draws that refine the particles that have split; return how many.
+
+    `places` are the first draws of each particle. Siblings share theirs, and lie side by side in most cases.
+    """
+    first, stop = part
+    births, sites, paths = plan.births[first:stop], plan.sites[first:stop], plan.paths[first:stop]
+    deepest, number = np.int32(0), 0
+    for i in range(paths.shape[0]):
+        deepest |= paths[i]
+    for i in range(paths.shape[0] if deepest > 1 else 0):
+        if i and (births[i] == births[i - 1]) & (sites[i] == sites[i - 1]) & (paths[i] >> 2 == paths[i - 1] >> 2):
+            places[i] = places[i - 1]
+            continue
+        places[i] = number
+        for level in range(depth_of(paths[i]) - 1, -1, -1):
             # Child 0 of a path has no counter of its own: three draws and the parent make four children.
-            siblings = plan.paths[i] >> 2 * level & ~3
+            siblings = paths[i] >> 2 * level & ~3
             for child in range(1, 4):
-                counters[0, number], counters[1, number] = plan.sites[i], plan.births[i]
-                counters[2, number] = siblings + child
+                counters[0, number], counters[1, number], counters[2, number] = sites[i], births[i], siblings + child
                 number += 1
     return number
 
 
-@kernel
-def _halved(total: int) -> int:
-    """Return half of a whole number, halves to even, so that no draw leans to one side."""
-    return (total + ((total >> 1) & 1)) >> 1
-
-
-@kernel
-def _refine(
-    plan: Columns, part: tuple[int, int], bits: Words, table: NormalTable, at: tuple[int, int], values: Values
-) -> None:
-    """Replace the roots' values of the particles that have split by theirs, level by level along their paths.
-
-    A child's is its row of (x + a + b + c, x + a - b - c, ...) / 2. The four rows are an orthonormal transform: of iid
-    normals x, a, b, c they are iid normals again, and the children sum up to 2 x. It is the law of white noise on four
-    quarters, given the noise x of the whole. It weighs half as much as its parent's.
-    """
-    drawn = 0
-    for i in range(part[0], part[1]):
-        depth, to = depth_of(plan.paths[i]), at[0] + at[1] * (i - part[0])
-        for level in range(depth - 1, -1, -1):
-            child = plan.paths[i] >> 2 * level & 3
-            # Rows of a Hadamard matrix: + + +, + - -, - + -, - - +.
-            s, t, r = 1 - (child & 2), 1 - 2 * (child & 1), 1 - 2 * ((child ^ child >> 1) & 1)
-            for k in range(WORDS):
-                one, two, three = bits[drawn + k], bits[drawn + WORDS + k], bits[drawn + 2 * WORDS + k]
-                low = s * _low(one, table) + t * _low(two, table) + r * _low(three, table)
-                high = s * _high(one, table) + t * _high(two, table) + r * _high(three, table)
-                values[to + 2 * k] = _halved((values[to + 2 * k] >> DEEPEST) + low) << DEEPEST
-                values[to + 2 * k + 1] = _halved((values[to + 2 * k + 1] >> DEEPEST) + high) << DEEPEST
-            drawn += 3 * WORDS
-        for k in range(GROUP if depth else 0):
-            values[to + k] >>= depth
-
-
 @instruction
-def _add_eight(_, values, at, sums, to):
-    """Add the eight numbers of `values` from place `at` on to those of `sums` from `to` on, as one vector.
+def _refine_eight(_, values, at, draws, drawn, signs, shift):
+    """Let eight values x become (x + s a + t b + r c) / 2, halves to even, so that no draw leans to one side.
 
-    The compiler adds them one by one, because for all it knows the two arrays overlap.
+    In whole numbers of the table's last place, then shifted left. As one vector: the compiler takes number by number,
+    because for all it knows the arrays overlap.
     """
-    signature = types.void(values, at, sums, to)
+    signature = types.void(values, at, draws, drawn, signs, shift)
 
     def generate(context, builder, signature, arguments):
-        eight = ir.VectorType(ir.IntType(32), GROUP).as_pointer()
-        pairs = zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
-        source, target = (
-            builder.bitcast(builder.gep(context.make_array(kind)(context, builder, array).data, [place]), eight)
-            for kind, array, place in pairs
-        )
-        total = builder.add(builder.load(source, align=4), builder.load(target, align=4))
-        builder.store(total, target, align=4)
+        eight = ir.VectorType(ir.IntType(32), GROUP)
+
+        def place(argument, offset):
+            data = context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
+            first = builder.add(arguments[argument + 1], ir.Constant(ir.IntType(64), offset))
+            return builder.bitcast(builder.gep(data, [first]), eight.as_pointer())
+
+        def splat(number):
+            whole = builder.trunc(number, eight.element)
+            vector = builder.insert_element(ir.Constant(eight, ir.Undefined), whole, ir.Constant(ir.IntType(32), 0))
+            return builder.shuffle_vector(vector, vector, ir.Constant(eight, [0] * GROUP))
+
+        one = ir.Constant(eight, [1] * GROUP)
+        total = builder.load(place(0, 0), align=4)
+        for child, sign in enumerate(cgutils.unpack_tuple(builder, arguments[4], 3)):
+            draw = builder.load(place(2, child * GROUP), align=4)
+            total = builder.add(total, builder.mul(splat(sign), draw))
+        total = builder.ashr(total, ir.Constant(eight, [DEEPEST] * GROUP))
+        odd = builder.and_(builder.ashr(total, one), one)
+        half = builder.ashr(builder.add(total, odd), one)
+        builder.store(builder.shl(half, splat(arguments[5])), place(0, 0), align=4)
         return context.get_dummy_value()
 
     return signature, generate
 
 
 @kernel
-def _scatter(
-    plan: Columns, part: tuple[int, int], frames: tuple[int, int], entry: Entries, values: Values, sums: Sums
-) -> None:
-    """Add the values of the tracks of `part` to their cells; `entry` is the next one of each frame.
+def _refine(paths: Tracks, places: Tracks, draws: Values, at: tuple[int, int], values: Values) -> None:
+    """Replace the roots' values of the particles that have split by theirs, level by level along their paths.
 
-    Frame by frame for each track: adding to the same cell twice in a row would wait for the first sum. Into a flat
-    array: to take a row of another costs as much as the sum.
+    A child's is its row of (x + a + b + c, x + a - b - c, ...) / 2. The four rows are an orthonormal transform: of iid
+    normals x, a, b, c they are iid normals again, and the children sum up to 2 x. It is the law of white noise on four
+    quarters, given the noise x of the whole. It weighs half as much as its parent's.
     """
-    width, cells, every = sums.shape[2], sums.shape[1], sums.reshape(-1)
-    for i in range(part[0], part[1]):
-        at = np.uint64(width * (i - part[0]))
-        for frame in range(max(plan.starts[i], frames[0]), min(plan.stops[i], frames[1])):
-            here = np.uint64(frame)
-            to = np.uint64(width * (cells * (frame - frames[0]) + plan.cells[np.uint64(entry[here])]))
-            entry[here] += 1
-            _add_eight(values, at, every, to)
-            if width > GROUP:
-                _add_eight(values, at + np.uint64(GROUP), every, to + np.uint64(GROUP))
+    for i in range(paths.shape[0]):
+        if paths[i] == 1:
+            continue
+        depth, to, drawn = depth_of(paths[i]), np.uint64(at[0] + at[1] * i), np.uint64(GROUP * places[i])
+        for level in range(depth - 1, -1, -1):
+            child = paths[i] >> 2 * level & 3
+            # Rows of a Hadamard matrix: + + +, + - -, - + -, - - +.
+            signs = 1 - (child & 2), 1 - 2 * (child & 1), 1 - 2 * ((child ^ child >> 1) & 1)
+            _refine_eight(values, to, draws, drawn, signs, DEEPEST if level else DEEPEST - depth)
+            drawn += np.uint64(3 * GROUP)
+
+
+def _adder(numbers: int) -> Callable[..., None]:
+    """Return what adds so many numbers of `values` from place `at` on to those of `sums` from `to` on, as one vector.
+
+    The compiler adds them one by one, because for all it knows the two arrays overlap.
+    """
+
+    @instruction
+    def add(_, values, at, sums, to):
+        signature = types.void(values, at, sums, to)
+
+        def generate(context, builder, signature, arguments):
+            vector = ir.VectorType(ir.IntType(32), numbers).as_pointer()
+            pairs = zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
+            source, target = (
+                builder.bitcast(builder.gep(context.make_array(kind)(context, builder, array).data, [place]), vector)
+                for kind, array, place in pairs
+            )
+            total = builder.add(builder.load(source, align=4), builder.load(target, align=4))
+            builder.store(total, target, align=4)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return add
+
+
+_add_group, _add_two_groups = _adder(GROUP), _adder(2 * GROUP)
+
+
+@kernel
+def _held(plan: Columns, part: tuple[int, int], frame: int, alive: Tracks, tracks: Tracks) -> Integer:
+    """Write which tracks of `part`, counted from its start, an emitted frame holds; return how many."""
+    here, held, number = np.int32(frame), np.int32(0), 0
+    starts, stops = plan.starts[part[0] : part[1]], plan.stops[part[0] : part[1]]
+    for i in range(starts.shape[0]):
+        alive[i] = np.int32(starts[i] <= here) & np.int32(here < stops[i])
+        held += alive[i]
+    for i in range(starts.shape[0] if held else 0):
+        tracks[np.uint64(number)] = i
+        number += np.int64(alive[i])
+    return number
+
+
+@kernel
+def _scatter(values: Values, tracks: Tracks, cells: Tracks, width: int, sums: Values) -> None:
+    """Add the `width` values of each of the tracks, one group's or those of two, to those of its cell."""
+    for i in range(tracks.shape[0]):
+        at, to = np.uint64(width * tracks[i]), np.uint64(width * cells[i])
+        if width > GROUP:
+            _add_two_groups(values, at, sums, to)
+        else:
+            _add_group(values, at, sums, to)
 
 
 @kernel
@@ -262,14 +270,22 @@ def add_values(
     counters = np.empty((3, 3 * DEEPEST * _AT_ONCE), np.int32)
     bits = np.empty(WORDS * counters.shape[1], np.uint32)
     values = np.empty(_AT_ONCE * width, np.int32)
+    draws = np.empty(GROUP * counters.shape[1], np.int32)
+    alive, tracks, places = np.empty(_AT_ONCE, np.int32), np.empty(_AT_ONCE, np.int32), np.empty(_AT_ONCE, np.int32)
     for first in range(0, plan.starts.shape[0], _AT_ONCE):
         stop = min(first + _AT_ONCE, plan.starts.shape[0])
-        number = _list_splits(plan, first, stop, counters)
+        number = _list_splits(plan, (first, stop), counters, places)
         for group in range(groups[0], groups[1]):
             at, last = (GROUP * (group - groups[0]), width), np.uint64(group << GROUP_SHIFT)
             philox4x32(plan.sites[first:stop], plan.births[first:stop], root, last, seed, bits)
             _look_up(bits[: WORDS * (stop - first)], table, at, values)
             if number:
                 philox4x32(counters[0, :number], counters[1], counters[2], last, seed, bits)
-                _refine(plan, (first, stop), bits, table, at, values)
-        _scatter(plan, (first, stop), frames, entry, values, sums)
+                _look_up(bits[: WORDS * number], table, (0, GROUP), draws)
+                _refine(plan.paths[first:stop], places, draws, at, values)
+        # Frame by frame: the sums of what lies together stay in the innermost cache.
+        for frame in range(frames[0], frames[1]):
+            here = entry[frame]
+            entry[frame] += _held(plan, (first, stop), frame, alive, tracks)
+            cells, flat = plan.cells[here : entry[frame]], sums[frame - frames[0]].reshape(-1)
+            _scatter(values, tracks[: cells.shape[0]], cells, width, flat)

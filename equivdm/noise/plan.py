@@ -24,8 +24,9 @@ from equivdm.noise.checks import (
 from equivdm.noise.columns import pack, unpack
 from equivdm.noise.compiled import constant
 from equivdm.noise.normals import ONE, groups_of, normal_table, write_mixed
-from equivdm.noise.philox import DEEPEST, GROUP, Columns, add_values, add_weights, first_entries
+from equivdm.noise.philox import GROUP, add_values
 from equivdm.noise.tensors import in_type
+from equivdm.noise.tracks import DEEPEST, Columns, add_weights, first_entries
 from equivdm.noise.workers import in_threads
 
 if TYPE_CHECKING:

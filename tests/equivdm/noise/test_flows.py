@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equivdm.noise.blocks import enter, find_bare, find_thin, leave, tidy
+from equivdm.noise.births import enter
+from equivdm.noise.blocks import find_bare, find_thin, leave, tidy
 from equivdm.noise.checks import is_wild
 from equivdm.noise.compiled import constant
 from equivdm.noise.flows import NO_FLOW, NO_MASK, UNKNOWN_PX, move, overtaken

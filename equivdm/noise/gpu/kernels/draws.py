@@ -4,7 +4,8 @@ import triton.language as tl
 
 from equivdm.noise.gpu.kernels import kernel
 from equivdm.noise.gpu.kernels.random import depth_of, normals_of, philox, values
-from equivdm.noise.philox import DEEPEST, GROUP_SHIFT, Stream
+from equivdm.noise.philox import GROUP_SHIFT, Stream
+from equivdm.noise.tracks import DEEPEST
 
 _DEEPEST = tl.constexpr(DEEPEST)
 _GROUP_SHIFT = tl.constexpr(GROUP_SHIFT)

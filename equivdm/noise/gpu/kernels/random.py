@@ -3,7 +3,7 @@
 import triton.language as tl
 
 from equivdm.noise.gpu.kernels import kernel
-from equivdm.noise.philox import DEEPEST
+from equivdm.noise.tracks import DEEPEST
 
 _DEEPEST = tl.constexpr(DEEPEST)
 

@@ -12,7 +12,8 @@ from equivdm.noise.gpu.kernels.flow import UNKNOWN, agrees, block_of, jumps, sam
 from equivdm.noise.gpu.kernels.random import hashed
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 from equivdm.noise.particles import CROWDED, ROOT, STARVED
-from equivdm.noise.philox import DEEPEST, Stream
+from equivdm.noise.philox import Stream
+from equivdm.noise.tracks import DEEPEST
 
 X = tl.constexpr(rows.X)
 Y = tl.constexpr(rows.Y)
@@ -308,6 +309,13 @@ def _bear(there, row, site, frame, height, width, rows, columns, site_rows, site
 
 
 @kernel
+def _site(block, place, columns, SIDE: tl.constexpr):
+    """Return one of the SIDE x SIDE sites of a block."""
+    row = block // columns * SIDE + place // SIDE
+    return row * (columns * SIDE) + block % columns * SIDE + place % SIDE
+
+
+@kernel
 def fill(
     table, ranks, fills, counts, thinned, calm, clock, height, width, rows, columns, capacity,
     SIDE: tl.constexpr, SLOTS: tl.constexpr,
@@ -327,8 +335,7 @@ def fill(
     if tl.max(rank, 0) >= 0:
         frame = tl.load(clock + FRAME)
         for place in range(SIDE * SIDE):
-            site_row = block // columns * SIDE + place // SIDE
-            site = site_row * (columns * SIDE) + block % columns * SIDE + place % SIDE
+            site = _site(block, place, columns, SIDE)
             at = first + place
             there = table + clip * capacity + at
             room = (rank >= 0) & (at < capacity)
@@ -340,14 +347,14 @@ def fill(
 def restart(
     table, stops, counts, clock, height, width, rows, columns, capacity, SIDE: tl.constexpr, SLOTS: tl.constexpr
 ):  # fmt: skip
-    """Empty the slots in use, and give birth to a particle at every site behind them."""
+    """Empty the slots in use, and give birth to a particle at every site behind them, block by block."""
     clip, slot, used = _slots(stops, SLOTS)
     row = tl.num_programs(1) * capacity
     stop = tl.load(stops + clip)
     tl.store(table + BLOCK * row + clip * capacity + slot, -1, mask=used)
-    site = slot
-    born = site < rows * columns * SIDE * SIDE
-    at = stop + site
+    born = slot < rows * columns * SIDE * SIDE
+    site = _site(slot // (SIDE * SIDE), slot % (SIDE * SIDE), columns, SIDE)
+    at = stop + slot
     room = born & (at < capacity)
     frame = tl.load(clock + FRAME)
     there = table + clip * capacity + at

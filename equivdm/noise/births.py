@@ -1,0 +1,96 @@
+"""New rows of the table of particles: births at sites, and the children of those that split."""
+
+import numpy as np
+from jaxtyping import Int32, UInt32
+
+from equivdm.noise.compiled import Integer, kernel
+from equivdm.noise.lattice import PIXEL
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK, Counts, Some, Table, U, V, X, Y
+
+ROOT = 1
+"""Path of a particle that was born; child j of a path is 4 * path + j."""
+
+Words = UInt32[np.ndarray, " particles"]
+Size = tuple[int, int]
+
+
+@kernel
+def _within(site: Integer, off: Integer, length: Integer, sites: Integer, share: float) -> np.int32:
+    """Return a coordinate in the site's interval: (site + 1/2 + off / 512) * length / sites, rounded down.
+
+    `share` is length / (512 * sites). Its product is at most one off, as the remainder tells; a division takes longer
+    than all else.
+    """
+    parts = np.int64(site) * 512 + 256 + off
+    whole = np.int64(np.float64(parts) * share)
+    left = parts * length - whole * (sites * 512)
+    return np.int32(whole + np.int64(left >= sites * 512) - np.int64(left < 0))
+
+
+@kernel
+def bear(table: Table, first: int, born: Some, frame: int, bits: Words, size: Size, sites: Size) -> None:
+    """Write a particle for each site of `born` to the table, from row `first` on; enter() does the rest.
+
+    It lies off the middle of its site by odd 1/512 of a site, below a half, as `bits` say. The lattice has `sites`
+    (rows, columns) over a frame of `size` px.
+    """
+    stop = first + born.shape[0]
+    x, y, path = table[X, first:stop], table[Y, first:stop], table[PATH, first:stop]
+    birth, site = table[BIRTH, first:stop], table[SITE, first:stop]
+    height, width = size[0] * PIXEL, size[1] * PIXEL
+    down, right = height / (512 * sites[0]), width / (512 * sites[1])
+    per_row, half = 1 / sites[1], 0.5 / sites[1]
+    for i in range(born.shape[0]):
+        row = np.int32(born[i] * per_row + half)
+        column = born[i] - row * sites[1]
+        x[i] = _within(column, 2 * np.int64(bits[i] & np.uint32(255)) - 255, width, sites[1], right)
+        y[i] = _within(row, 2 * np.int64(bits[i] >> np.uint32(8) & np.uint32(255)) - 255, height, sites[0], down)
+        birth[i], site[i], path[i] = frame, born[i], ROOT
+
+
+@kernel
+def split(
+    table: Table,
+    first: int,
+    parents: Some,
+    bits: Words,
+    spread: Int32[np.ndarray, "2 parents"],
+    size: Size,
+) -> None:
+    """Write four children of each parent to the table, from row `first` on, a quarter of their distance off.
+
+    `spread` is that quarter, down and right. The children of a root lie about the middle of its site, as the zoom has
+    carried it, which `bits` say: a jitter that the zoom enlarges would take their noise to the wrong cell.
+    """
+    last_x, last_y, to = size[1] * PIXEL - 1, size[0] * PIXEL - 1, first
+    for place in range(parents.shape[0]):
+        parent, down, right = parents[place], np.int64(spread[0, place]), np.int64(spread[1, place])
+        x, y, path = np.int64(table[X, parent]), np.int64(table[Y, parent]), table[PATH, parent]
+        if path == ROOT:
+            # The jitter in 1/65536 px, to the nearest, where sites have come to be four quarters apart.
+            x -= ((2 * np.int64(bits[place] & np.uint32(255)) - 255) * right + 64) >> 7
+            y -= ((2 * np.int64(bits[place] >> np.uint32(8) & np.uint32(255)) - 255) * down + 64) >> 7
+        for child in range(4):
+            table[X, to] = min(max(x + (2 * (child & 1) - 1) * right, 0), last_x)
+            table[Y, to] = min(max(y + ((child & 2) - 1) * down, 0), last_y)
+            table[BIRTH, to], table[SITE, to] = table[BIRTH, parent], table[SITE, parent]
+            table[PATH, to] = 4 * path + child
+            to += 1
+
+
+@kernel
+def enter(table: Table, part: Size, size: Size, blocks: Size, counts: Counts) -> None:
+    """Find the blocks of the new particles `part` (from, to), and count them in; they have not moved yet.
+
+    Blocks (rows, columns) lie over a frame of `size` px; see `equivdm.noise.flows` for the division.
+    """
+    per_row, per_column = 1 / (size[0] * PIXEL), 1 / (size[1] * PIXEL)
+    first, stop = part
+    x, y, block = table[X, first:stop], table[Y, first:stop], table[BLOCK, first:stop]
+    u, v, track = table[U, first:stop], table[V, first:stop], table[TRACK, first:stop]
+    for i in range(x.shape[0]):
+        row = np.int32((np.int64(y[i]) * blocks[0] + 0.5) * per_row)
+        block[i] = row * blocks[1] + np.int32((np.int64(x[i]) * blocks[1] + 0.5) * per_column)
+        u[i], v[i], track[i] = 0, 0, -1
+    for i in range(x.shape[0]):
+        counts[np.uint64(block[i])] += 1
