@@ -9,6 +9,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 Arguments = ParamSpec("Arguments")
@@ -54,3 +57,22 @@ def instruction(generate: Callable[..., Any]) -> Callable[..., Any]:
     For the few places where it must be told how to use vector units.
     """
     return intrinsic(generate)
+
+
+@instruction
+def fetch(_, array, place):
+    """Have an entry of `array` on its way to the innermost cache by the time that it is read."""
+    signature = types.void(array, place)
+
+    def generate(context, builder, signature, arguments):
+        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(
+            prefetch, [address, *(ir.Constant(word, number) for number in (0, 3, 1))]
+        )  # to read, keep it, data
+        return context.get_dummy_value()
+
+    return signature, generate

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float32
 from llvmlite import ir
 from numba import types
 
-from equivdm.noise.compiled import constant, instruction, kernel
+from equivdm.noise.compiled import constant, fetch, instruction, kernel
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 from equivdm.noise.table import BLOCK, GONE, Counts, Some, Table, U, V, X, Y
 
@@ -27,13 +27,14 @@ Size = tuple[int, int]
 UNKNOWN = -(1 << 31)
 UNKNOWN_PX = UNKNOWN / PIXEL
 """UNKNOWN in px, twice the largest side of a frame."""
-
 NO_FLOW = constant(np.empty((0, 0, 2), np.float32))
 NO_MASK = constant(np.empty((0, 0), np.bool_))
 
 WEIGHT_BITS = 14
 HALF_WEIGHT = 1 << (WEIGHT_BITS - 1)
 _AT_ONCE = 496  # particles in hand: what is read of the flow for them stays in the innermost cache
+_AHEAD = 32  # particles between the one whose flow is read and the one whose flow is sent for
+_LOWER = np.uint64(4 * _AT_ONCE)  # place of the first lower corner
 EDGE = 45875  # 0.7 px: where the four corners differ by more, two motions meet, and a blend would be neither
 CHECK_BITS = 8  # tests square displacements in 1/256 px
 HALF_SQUARE = PIXEL * PIXEL >> (2 * (PIXEL_BITS - CHECK_BITS) + 1)  # 0.5 px^2 at that precision
@@ -77,20 +78,24 @@ def _corners_at(x: Some, y: Some, size: Size, pixel: Some, right: Some, down: So
 
 @kernel
 def _load_corners(flow: Components, size: Size, pixel: Some, count: int, out: Components) -> None:
-    """Copy (u, v) of the four corners of each particle, side by side: two loads and two stores of four numbers.
+    """Copy (u, v) of the four corners of each particle: the upper ones of all, then the lower ones.
 
-    Those at the last row or column, where corners coincide, come after: a branch in the loop costs more.
+    Two loads and two stores of four numbers each. The fewer numbers lie side by side, the sooner are they sorted out.
+    Corners at the last row or column, where some coincide, come after: a branch in the loop costs more.
     """
     edges = 0
     for i in range(count if min(size) > 1 else 0):
         # Unsigned, which spares the test for negative indices.
-        to, at = np.uint64(8 * i), np.uint64(2 * max(pixel[i], 0))
+        to, at = np.uint64(4 * i), np.uint64(2 * max(pixel[i], 0))
         below = at + np.uint64(2 * size[1])
+        soon = np.uint64(2 * max(pixel[min(i + _AHEAD, count - 1)], 0))
+        fetch(flow, soon)
+        fetch(flow, soon + np.uint64(2 * size[1]))
         ua, va, ub, vb = flow[at], flow[at + np.uint64(1)], flow[at + np.uint64(2)], flow[at + np.uint64(3)]
         uc, vc = flow[below], flow[below + np.uint64(1)]
         ud, vd = flow[below + np.uint64(2)], flow[below + np.uint64(3)]
         out[to], out[to + np.uint64(1)], out[to + np.uint64(2)], out[to + np.uint64(3)] = ua, va, ub, vb
-        to += np.uint64(4)
+        to += _LOWER
         out[to], out[to + np.uint64(1)], out[to + np.uint64(2)], out[to + np.uint64(3)] = uc, vc, ud, vd
     for i in range(count):
         edges |= pixel[i]
@@ -99,7 +104,8 @@ def _load_corners(flow: Components, size: Size, pixel: Some, count: int, out: Co
             y, x = divmod(~pixel[i], size[1])
             for k in range(4):
                 at = 2 * (min(y + (k >> 1), size[0] - 1) * size[1] + min(x + (k & 1), size[1] - 1))
-                out[8 * i + 2 * k], out[8 * i + 2 * k + 1] = flow[at], flow[at + 1]
+                to = 4 * i + 2 * (k & 1) + (4 * _AT_ONCE if k > 1 else 0)
+                out[to], out[to + 1] = flow[at], flow[at + 1]
 
 
 @kernel
@@ -123,9 +129,10 @@ def _pick(
 @kernel
 def _blend(corners: Components, right: Some, down: Some, count: int, u: Some, v: Some) -> None:
     """Write the flow between the corners: bilinear, or of the nearest pixel at a motion boundary or a gap."""
+    upper, lower = corners[: 4 * _AT_ONCE], corners[4 * _AT_ONCE :]
     for i in range(count):
-        ua, va, ub, vb = corners[8 * i], corners[8 * i + 1], corners[8 * i + 2], corners[8 * i + 3]
-        uc, vc, ud, vd = corners[8 * i + 4], corners[8 * i + 5], corners[8 * i + 6], corners[8 * i + 7]
+        ua, va, ub, vb = upper[4 * i], upper[4 * i + 1], upper[4 * i + 2], upper[4 * i + 3]
+        uc, vc, ud, vd = lower[4 * i], lower[4 * i + 1], lower[4 * i + 2], lower[4 * i + 3]
         ua, ub, uc, ud = _fixed(ua), _fixed(ub), _fixed(uc), _fixed(ud)
         va, vb, vc, vd = _fixed(va), _fixed(vb), _fixed(vc), _fixed(vd)
         edge = _differ(ua, ub, uc, ud) | _differ(va, vb, vc, vd)
@@ -169,8 +176,7 @@ def _hide(mask: StepMask, x: Some, y: Some, block: Some) -> None:
 @kernel
 def _land(x: Some, y: Some, u: Some, v: Some, block: Some, size: Size, blocks: Size) -> None:
     """Move particles, and find their blocks; lose those of unknown displacement, and those that leave the frame."""
-    # Exact integer division, made of float64 products for speed: numerators are below 2^45, and the half keeps each
-    # product farther from a whole number than it can be rounded.
+    # Exact integer division by products: numerators are below 2^45, and the half keeps each from being rounded up.
     down, right = blocks[0] / (size[0] * PIXEL), blocks[1] / (size[1] * PIXEL)
     half_row, half_column = 0.5 / blocks[0], 0.5 / blocks[1]
     for i in range(x.shape[0]):
@@ -210,8 +216,8 @@ def _check(backward: StepFlow, x: Some, y: Some, u: Some, v: Some, block: Some, 
         pixel[i] = at if block[i] != GONE else 0
     for i in range(x.shape[0]):
         at, to = np.uint64(2 * pixel[i]), np.uint64(2 * i)
-        b_u, b_v = flow[at], flow[at + np.uint64(1)]
-        found[to], found[to + np.uint64(1)] = b_u, b_v
+        fetch(flow, np.uint64(2 * pixel[min(i + _AHEAD, x.shape[0] - 1)]))
+        found[to], found[to + np.uint64(1)] = flow[at], flow[at + np.uint64(1)]
     for i in range(x.shape[0]):
         b_u, b_v = _fixed(found[2 * i]), _fixed(found[2 * i + 1])
         hidden = _far(_coarse(u[i]), _coarse(v[i]), -_coarse(b_u), -_coarse(b_v), (100, 1))
