@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32
 
-from equivdm.noise.gpu.kernels import launch, steps
+from equivdm.noise.gpu.kernels import births, launch, steps
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.state import KEPT
 from equivdm.noise.table import BLOCK, X, Y
@@ -66,7 +66,7 @@ class Particles:
         """Drop all and give birth to one at every site, as at the start of a shot, at the frame of the clock."""
         self.counts.zero_()
         launch(
-            steps.restart, self._slot_grid,
+            births.restart, self._slot_grid,
             self.table, self.stops, self.counts, self.clock, *self._sides, self.capacity,
             SIDE=self.lattice.per_block, SLOTS=SLOTS,
         )  # fmt: skip
@@ -98,35 +98,35 @@ class Particles:
             self.capacity, SLOTS=SLOTS,
         )  # fmt: skip
         launch(
-            steps.find_thin, self._block_grid,
+            births.find_thin, self._block_grid,
             self.counts, self._thinned, self._split, rows, columns, lattice.per_cell, HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
         launch(
-            steps.count_parents, self._slot_grid,
+            births.count_parents, self._slot_grid,
             self.table, self.stops, self._split, self._parents, self.cells, columns, self.capacity,
             HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
         self._share_slots(self._parents, 4)
         launch(
-            steps.split_parents, self._slot_grid,
+            births.split_parents, self._slot_grid,
             self.table, self._before, self._split, self._parents, self._spread, self.counts, *self._sides,
             self.capacity, HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
         launch(
-            steps.find_bare, self._block_grid,
+            births.find_bare, self._block_grid,
             self.counts, self._thinned, self._split, self._ranks, self._fills, rows, columns,
             HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
         self._share_slots(self._fills, lattice.per_block**2)
         launch(
-            steps.fill, self._block_grid,
+            births.fill, self._block_grid,
             self.table, self._ranks, self._fills, self.counts, self._thinned, self._calm, self.clock, *self._sides,
             self.capacity, SIDE=lattice.per_block, SLOTS=SLOTS,
         )  # fmt: skip
 
     def _share_slots(self, numbers: Tensor, each: int) -> None:
         launch(
-            steps.share_slots, (self.clips,),
+            births.share_slots, (self.clips,),
             numbers, self.stops, self._before, self.needed, numbers.shape[1], each, self.capacity, CHUNK=_CHUNK,
         )  # fmt: skip
 

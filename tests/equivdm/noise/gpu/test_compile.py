@@ -15,7 +15,9 @@ def test_every_kernel_compiles_for_an_h200_and_fuses_nothing(tmp_path: Path) -> 
     result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     compiled = [line.split() for line in result.stdout.splitlines()]
-    trees = [ast.parse((ROOT / f"equivdm/noise/gpu/kernels/{name}.py").read_text()) for name in ("steps", "draws")]
+    trees = [
+        ast.parse((ROOT / f"equivdm/noise/gpu/kernels/{name}.py").read_text()) for name in ("steps", "births", "draws")
+    ]
     functions = {each.name for tree in trees for each in tree.body if isinstance(each, ast.FunctionDef)}
     wanted = {name for name in functions if not name.startswith("_")}
     assert {name for name, _ in compiled} == wanted

@@ -1,0 +1,30 @@
+"""What the kernels know of the table of particles and of the clock."""
+
+import triton.language as tl
+
+from equivdm.noise import table as rows
+from equivdm.noise.gpu.kernels import kernel
+from equivdm.noise.lattice import PIXEL
+from equivdm.noise.lattice import PIXEL_BITS as BITS_OF_A_PIXEL
+
+X = tl.constexpr(rows.X)
+Y = tl.constexpr(rows.Y)
+U = tl.constexpr(rows.U)
+V = tl.constexpr(rows.V)
+BLOCK = tl.constexpr(rows.BLOCK)
+BIRTH = tl.constexpr(rows.BIRTH)
+SITE = tl.constexpr(rows.SITE)
+PATH = tl.constexpr(rows.PATH)
+PIXELS = tl.constexpr(PIXEL)
+PIXEL_BITS = tl.constexpr(BITS_OF_A_PIXEL)
+STEP = tl.constexpr(0)
+FRAME = tl.constexpr(1)
+"""Words of the clock: the step of the flow at hand, and the number of the frame that waits."""
+
+
+@kernel
+def slots(stops, SLOTS: tl.constexpr):
+    """Return the clip, the slots of this program, and which of them are in use."""
+    clip = tl.program_id(1)
+    slot = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
+    return clip, slot, slot < tl.load(stops + clip)
