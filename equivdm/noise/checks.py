@@ -9,7 +9,7 @@ import numpy as np
 from equivdm.arrays import Flow, Mask
 from equivdm.noise.compiled import constant, kernel
 from equivdm.noise.flows import UNKNOWN_PX, StepFlow
-from equivdm.noise.tensors import on_host
+from equivdm.noise.tensors import kind, on_host
 
 Unknown = Literal["refuse", "fresh"]
 """What becomes of a vector that is not finite, or longer than the frame: an error, or fresh noise where it leads."""
@@ -34,8 +34,7 @@ def check_flow(name: str, flow: Any, like: Flow | None = None, size: tuple[int, 
     """
     flow = on_host(flow)
     if not isinstance(flow, np.ndarray) or flow.dtype != np.float32:
-        got = getattr(flow, "dtype", type(flow).__name__)
-        raise ValueError(f"{name}: got {got}, wanted a float32 array or tensor; convert it")
+        raise ValueError(f"{name}: got {kind(flow)}, wanted a float32 array or tensor on the host; convert it")
     if flow.ndim != 4 or flow.shape[3] != 2 or min(flow.shape) < 1:
         raise ValueError(f"{name}: got shape {flow.shape}, wanted (steps, height, width, 2) with at least one step")
     if max(flow.shape[1:3]) > SIDE_LIMIT:
@@ -51,7 +50,7 @@ def check_mask(name: str, mask: Any, flow: Flow) -> Mask:
     """Return a mask of the flow's pixels, an array or a tensor of the host, as a contiguous and read-only array."""
     mask = on_host(mask)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != flow.shape[:3]:
-        got = f"{getattr(mask, 'dtype', type(mask).__name__)} of shape {getattr(mask, 'shape', None)}"
+        got = f"{kind(mask)} of shape {getattr(mask, 'shape', None)}"
         raise ValueError(f"{name}: got {got}, wanted bool of shape {flow.shape[:3]}")
     return constant(mask)
 
@@ -91,6 +90,8 @@ def known(name: str, flow: Flow, step: int, unknown: Unknown) -> StepFlow:
 
 def check_grid(grid: tuple[int, int], per_cell: int, size: tuple[int, int]) -> None:
     """Check the latent grid (height, width) and the particles along a cell's side against the flow's size."""
+    if not 1 <= min(size) <= max(size) <= SIDE_LIMIT:
+        raise ValueError(f"size: got {size[1]}x{size[0]} px, wanted 1 to {SIDE_LIMIT} px a side")
     if len(grid) != 2 or min(grid) < 1 or max(grid) > SIDE_LIMIT:
         raise ValueError(f"grid: got {grid}, wanted (height, width), each from 1 to {SIDE_LIMIT}")
     if not 1 <= per_cell <= PER_CELL_LIMIT:

@@ -16,8 +16,16 @@ def on_device(array: Any) -> bool:
 
 
 def on_host(array: Any) -> Any:
-    """Return a tensor of the host as a numpy array of the same memory, and anything else as it is."""
-    return array.detach().numpy() if is_tensor(array) and array.device.type == "cpu" else array
+    """Return a tensor of the host as an array of the same memory; as it is where numpy has no such type."""
+    if not is_tensor(array) or array.device.type != "cpu" or str(array.dtype) == "torch.bfloat16":
+        return array
+    return array.detach().numpy()
+
+
+def kind(array: Any) -> str:
+    """Return type and place of an array, for messages."""
+    name = str(getattr(array, "dtype", type(array).__name__))
+    return f"{name} on {array.device}" if is_tensor(array) else name
 
 
 def in_type(noise: np.ndarray, dtype: Any) -> Any:

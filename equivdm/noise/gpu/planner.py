@@ -20,7 +20,8 @@ _ROOM = 2  # times the initial number of particles; where a clip needs more, its
 class DevicePlanner:
     """Follows the particles of a batch of clips through their flow, all of it on the device of the flow.
 
-    The same calls, plans and bits as `equivdm.noise.MotionPlanner`. The host waits for the device once in each call.
+    The same calls, plans and bits as `equivdm.noise.MotionPlanner`. The host waits for the device a few times
+    in each call, but not in each step.
     """
 
     def __init__(

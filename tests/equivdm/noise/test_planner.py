@@ -110,3 +110,9 @@ def test_no_threads_are_refused(threads: int) -> None:
         MotionPlanner(SIZE, grid=GRID, threads=threads)
     with pytest.raises(ValueError, match=f"^threads: got {threads}, wanted at least 1$"):
         plan_motion(flows("zoom"), grid=GRID).noise(1, 2, threads=threads)
+
+
+@pytest.mark.parametrize("size", [(0, 64), (48, 20_000)])
+def test_a_frame_of_no_or_too_many_pixels_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=f"^size: got {size[1]}x{size[0]} px, wanted 1 to 16384 px a side$"):
+        MotionPlanner(size, grid=(1, 1))

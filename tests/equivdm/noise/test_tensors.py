@@ -71,3 +71,13 @@ def test_a_batch_wants_as_much_of_everything() -> None:
         plan_motions(FLOWS[:0], grid=GRID)
     with pytest.raises(ValueError, match=r"^forward: got shape \(96, 128, 2\), wanted \(steps, height, width, 2\)"):
         plan_motions(FLOWS[0], grid=GRID)
+
+
+def test_a_tensor_that_is_no_flow_is_named_with_its_place() -> None:
+    flow = torch.from_numpy(FLOWS[0])
+    with pytest.raises(ValueError, match=r"^forward: got torch.bfloat16 on cpu, wanted a float32 array or tensor on"):
+        plan_motion(flow.bfloat16(), grid=GRID)
+    with pytest.raises(ValueError, match=r"^backward: got torch.float32 on meta, wanted a float32 array or tensor on"):
+        plan_motion(flow, flow.to("meta"), grid=GRID)
+    with pytest.raises(ValueError, match=r"^occlusion: got float32 of shape \(6, 96, 128\), wanted bool of shape"):
+        plan_motion(flow, grid=GRID, occlusion=flow[..., 0])
