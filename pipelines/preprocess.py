@@ -25,7 +25,7 @@ from pipelines.schemas import to_tensor
 from pipelines.store import Store, local_file, open_store, open_url
 from pipelines.tables import Table
 
-VERSION = 4
+VERSION = 5
 """Raised when the same video and config would give other clips."""
 
 

@@ -1,80 +1,65 @@
 """New rows of the table of particles: births at sites, and the children of those that split."""
 
 import numpy as np
-from jaxtyping import Int32, UInt32
+from jaxtyping import Int32
 
 from equivdm.noise.compiled import Integer, kernel
 from equivdm.noise.lattice import PIXEL
-from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK, Counts, Some, Table, U, V, X, Y
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SHIFT, SITE, TRACK, Counts, Some, Table, U, V, X, Y
+
+Size = tuple[int, int]
 
 ROOT = 1
 """Path of a particle that was born; child j of a path is 4 * path + j."""
 
-Words = UInt32[np.ndarray, " particles"]
-Size = tuple[int, int]
-
 
 @kernel
-def _within(site: Integer, off: Integer, length: Integer, sites: Integer, share: float) -> np.int32:
-    """Return a coordinate in the site's interval: (site + 1/2 + off / 512) * length / sites, rounded down.
+def _middle(site: Integer, length: Integer, sites: Integer, share: float) -> np.int32:
+    """Return the middle of a site's interval: (site + 1/2) * length / sites, rounded down.
 
-    `share` is length / (512 * sites). Its product is at most one off, as the remainder tells; a division takes longer
+    `share` is length / (2 * sites). Its product is at most one off, as the remainder tells; a division takes longer
     than all else.
     """
-    parts = np.int64(site) * 512 + 256 + off
+    parts = 2 * np.int64(site) + 1
     whole = np.int64(np.float64(parts) * share)
-    left = parts * length - whole * (sites * 512)
-    return np.int32(whole + np.int64(left >= sites * 512) - np.int64(left < 0))
+    left = parts * length - whole * (2 * sites)
+    return np.int32(whole + np.int64(left >= 2 * sites) - np.int64(left < 0))
 
 
 @kernel
-def bear(table: Table, first: int, born: Some, frame: int, bits: Words, size: Size, sites: Size) -> None:
-    """Write a particle for each site of `born` to the table, from row `first` on; enter() does the rest.
+def bear(table: Table, first: int, born: Some, frame: int, shift: Some, size: Size, sites: Size) -> None:
+    """Write a particle in the middle of each site of `born` to the table, from row `first` on; enter() does the rest.
 
-    It lies off the middle of its site by odd 1/512 of a site, below a half, as `bits` say. The lattice has `sites`
-    (rows, columns) over a frame of `size` px.
+    The lattice has `sites` (rows, columns) over a frame of `size` px; `shift` is what the row of that name will hold.
     """
     stop = first + born.shape[0]
-    x, y, path = table[X, first:stop], table[Y, first:stop], table[PATH, first:stop]
+    x, y, path, shifts = table[X, first:stop], table[Y, first:stop], table[PATH, first:stop], table[SHIFT, first:stop]
     birth, site = table[BIRTH, first:stop], table[SITE, first:stop]
     height, width = size[0] * PIXEL, size[1] * PIXEL
-    down, right = height / (512 * sites[0]), width / (512 * sites[1])
+    down, right = height / (2 * sites[0]), width / (2 * sites[1])
     per_row, half = 1 / sites[1], 0.5 / sites[1]
     for i in range(born.shape[0]):
         row = np.int32(born[i] * per_row + half)
         column = born[i] - row * sites[1]
-        x[i] = _within(column, 2 * np.int64(bits[i] & np.uint32(255)) - 255, width, sites[1], right)
-        y[i] = _within(row, 2 * np.int64(bits[i] >> np.uint32(8) & np.uint32(255)) - 255, height, sites[0], down)
-        birth[i], site[i], path[i] = frame, born[i], ROOT
+        x[i] = _middle(column, width, sites[1], right)
+        y[i] = _middle(row, height, sites[0], down)
+        birth[i], site[i], path[i], shifts[i] = frame, born[i], ROOT, shift[i]
 
 
 @kernel
-def split(
-    table: Table,
-    first: int,
-    parents: Some,
-    bits: Words,
-    spread: Int32[np.ndarray, "2 parents"],
-    size: Size,
-) -> None:
+def split(table: Table, first: int, parents: Some, spread: Int32[np.ndarray, "2 parents"], size: Size) -> None:
     """Write four children of each parent to the table, from row `first` on, a quarter of their distance off.
 
-    `spread` is that quarter, down and right. The children of a root lie about the middle of its site, as the zoom has
-    carried it, which `bits` say: a jitter that the zoom enlarges would take their noise to the wrong cell.
+    `spread` is that quarter, down and right. They are counted with their parent's shift.
     """
     last_x, last_y, to = size[1] * PIXEL - 1, size[0] * PIXEL - 1, first
     for place in range(parents.shape[0]):
-        parent, down, right = parents[place], np.int64(spread[0, place]), np.int64(spread[1, place])
-        x, y, path = np.int64(table[X, parent]), np.int64(table[Y, parent]), table[PATH, parent]
-        if path == ROOT:
-            # The jitter in 1/65536 px, to the nearest, where sites have come to be four quarters apart.
-            x -= ((2 * np.int64(bits[place] & np.uint32(255)) - 255) * right + 64) >> 7
-            y -= ((2 * np.int64(bits[place] >> np.uint32(8) & np.uint32(255)) - 255) * down + 64) >> 7
+        parent, down, right = parents[place], spread[0, place], spread[1, place]
         for child in range(4):
-            table[X, to] = min(max(x + (2 * (child & 1) - 1) * right, 0), last_x)
-            table[Y, to] = min(max(y + ((child & 2) - 1) * down, 0), last_y)
+            table[X, to] = min(max(table[X, parent] + (2 * (child & 1) - 1) * right, 0), last_x)
+            table[Y, to] = min(max(table[Y, parent] + ((child & 2) - 1) * down, 0), last_y)
             table[BIRTH, to], table[SITE, to] = table[BIRTH, parent], table[SITE, parent]
-            table[PATH, to] = 4 * path + child
+            table[PATH, to], table[SHIFT, to] = 4 * table[PATH, parent] + child, table[SHIFT, parent]
             to += 1
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from equivdm.noise.compiled import Integer, kernel
-from equivdm.noise.table import BIRTH, BLOCK, GONE, PATH, SITE, TRACK, Counts, Some, Table, U, V, X, Y
+from equivdm.noise.table import BIRTH, BLOCK, GONE, PATH, SHIFT, SITE, TRACK, Counts, Some, Table, U, V, X, Y
 
 Flags = Bool[np.ndarray, " blocks"]
 
@@ -27,7 +27,7 @@ def tidy(table: Table, stop: int) -> Integer:
     for i in range(block.shape[0]):
         kept[np.uint64(number)] = i
         number += np.int64(block[i] != GONE)
-    for row in (X, Y, U, V, BIRTH, SITE, PATH, TRACK, BLOCK):
+    for row in (X, Y, U, V, BIRTH, SITE, PATH, SHIFT, TRACK, BLOCK):
         entries = table[row, first:stop]
         for i in range(number):
             entries[np.uint64(i)] = entries[np.uint64(kept[np.uint64(i)])]
@@ -79,8 +79,7 @@ def find_bare(counts: Counts, grid: tuple[int, int], halves: int, starved: int, 
     """Mark the blocks to be filled, after the splits; return how many.
 
     A cell that is bare on one side is being uncovered: its empty blocks are filled where it holds fewer than `starved`
-    particles. One that has split is thin all over, and waits; but where all its children came to lie next door, it is
-    filled.
+    particles. One that has split is thin all over, and waits; each parent has a child in it.
     """
     bare[:] = False
     fills = 0
@@ -88,7 +87,7 @@ def find_bare(counts: Counts, grid: tuple[int, int], halves: int, starved: int, 
         for column in range(grid[1]):
             four = _quarters(row, column, grid[1] * halves, halves)
             total = (counts[four[0]] + counts[four[1]] + counts[four[2]] + counts[four[3]]) * halves**2 // 4
-            if total < starved and (total == 0 or not split[four[0]]):
+            if total < starved and not split[four[0]]:
                 for block in four:
                     fills += counts[block] == 0 and not bare[block]
                     bare[block] = counts[block] == 0

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from equivdm.noise.compiled import Integer, inlined, kernel
-from equivdm.noise.particles import jitter
+from equivdm.noise.particles import offset
 from equivdm.noise.tracks import Columns
 
 CELL_BITS = 12
@@ -170,7 +170,7 @@ def _start(plan: Columns, grid: tuple[int, int], per_cell: int) -> tuple[Places,
     """Return the birth places of all tracks, a field without motion, and no track yet for any site."""
     columns = grid[1] * per_cell
     sites = np.stack([plan.sites % columns, plan.sites // columns]).astype(np.int64)
-    x, y = (512 * sites + 256 + jitter(plan.sites, plan.births)) * CELL // (512 * per_cell)
+    x, y = (512 * sites + 256 + offset(plan.sites, plan.births).astype(np.int64)) * CELL // (512 * per_cell)
     at = np.stack([x, y, (y >> CELL_BITS) * grid[1] + (x >> CELL_BITS)], axis=1).astype(np.int32)
     field = np.zeros((grid[0] * grid[1] + _KINDS, 5), np.int32)
     field[:, _FRAME] = -1

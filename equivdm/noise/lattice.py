@@ -41,15 +41,17 @@ class Lattice:
         """Birth sites along a block's side."""
         return self.per_cell // self.halves
 
+    @property
+    def units(self) -> tuple[int, int]:
+        """1/512 of a site's sides, down and right, in 1/65536 px, rounded down; what shifts count in."""
+        rows, columns = self.sites
+        return self.size[0] * PIXEL // (512 * rows), self.size[1] * PIXEL // (512 * columns)
+
     @cached_property
     def cell_of(self) -> Int32[np.ndarray, " blocks"]:
         """The row-major cell of each block."""
         row, column = np.divmod(np.arange(self.blocks[0] * self.blocks[1], dtype=np.int32), np.int32(self.blocks[1]))
         return row // np.int32(self.halves) * np.int32(self.grid[1]) + column // np.int32(self.halves)
-
-    def by_cell(self, blocks: np.ndarray) -> np.ndarray:
-        """Return a row of values per block as a view of shape (rows of cells, halves, columns of cells, halves)."""
-        return blocks.reshape(self.grid[0], self.halves, self.grid[1], self.halves)
 
     def sites_of(self, blocks: np.ndarray) -> Int32[np.ndarray, " sites"]:
         """Return the sites of the given blocks, block by block."""

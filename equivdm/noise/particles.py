@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt32
+from jaxtyping import Bool, Int32
 
 from equivdm.noise.births import ROOT, bear, enter
 from equivdm.noise.births import split as split_into
 from equivdm.noise.blocks import find_bare, find_thin, inside, leave, tidy
+from equivdm.noise.cells import count_in
 from equivdm.noise.flows import NO_FLOW, NO_MASK, StepFlow, StepMask, move, overtaken
 from equivdm.noise.lattice import Lattice
 from equivdm.noise.philox import Stream, words
-from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, U, V, X, Y
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SHIFT, SITE, U, V, X, Y
 from equivdm.noise.tracks import DEEPEST
 from equivdm.noise.workers import in_threads
 
@@ -26,12 +27,11 @@ CROWDED = 8
 STARVED = 4
 """A cell that holds at least so many particles needs none in an empty block."""
 
-COLUMNS = 9
+COLUMNS = 10
 _SLACK = 1.25  # of the initial number: room for births before the table is copied to a larger one
 _UNTIDY = 1 / 8  # of the table: what is gone is followed in vain until it is more
 
 Whole = Int32[np.ndarray, " particles"]
-Wide = Int64[np.ndarray, " particles"]
 Counts = Int32[np.ndarray, " blocks"]
 Some = Int32[np.ndarray, " some"]
 
@@ -41,12 +41,13 @@ class Particles:
     """The particles that are alive, in order of birth, and how many of them each block holds.
 
     Rows of the table, by the names of `equivdm.noise.table`: position and last displacement in 1/65536 px; block;
-    label, which is the frame and the site (place in the lattice) of birth and the path of splits since then; row in
-    the open plan's table of labels, -1 until a frame that holds the particle is emitted.
+    label, which is the frame and the site (place in the lattice) of birth and the path of splits since then; how far
+    off its place it is counted, in 8 bits each way (`offset`); row in the open plan's table of labels, -1 until a frame
+    that holds the particle is emitted.
     """
 
     lattice: Lattice
-    table: Int32[np.ndarray, "9 capacity"]
+    table: Int32[np.ndarray, "10 capacity"]
     filled: int
     """Rows of the table that are filled; some of them may be GONE."""
     counts: Counts
@@ -68,6 +69,12 @@ class Particles:
         """Return one row of the table, of those that are alive."""
         self._tidy()
         return self.table[row, : self.filled]
+
+    def cells(self) -> Whole:
+        """Return the cell that each is counted in; see `equivdm.noise.cells.count_in`."""
+        self._tidy()
+        lattice = self.lattice
+        return count_in(self.table, self.filled, lattice.cell_of, lattice.size, lattice.grid, lattice.units)
 
     # One step
 
@@ -125,6 +132,7 @@ class Particles:
         first = self._room(len(columns[X]))
         for row in (X, Y, BIRTH, SITE, PATH):
             self.table[row, first : self.filled] = columns[row]
+        self.table[SHIFT, first : self.filled] = _shift(columns[SITE], columns[BIRTH])
         self._enter(first)
         self[U][:], self[V][:] = columns[U], columns[V]
 
@@ -141,9 +149,9 @@ class Particles:
             self.filled, self.gone = int(tidy(self.table, self.filled)), 0
 
     def add_born(self, sites: Whole, frame: int) -> None:
-        """Add a particle at each site, jittered within it by a hash of its label."""
+        """Add a particle at each site, counted off its place by a hash of its label."""
         first = self._room(len(sites))
-        bits = _jitter_bits(sites, np.full_like(sites, frame))
+        bits = _shift(sites, np.full_like(sites, frame))
         bear(self.table, first, sites, frame, bits, self.lattice.size, self.lattice.sites)
         self._enter(first)
 
@@ -160,11 +168,10 @@ class Particles:
     def _split(self, split: Bool[np.ndarray, " blocks"], held: Int32[np.ndarray, " cells"]) -> None:
         """Replace the particles of the marked blocks by four children each; see `equivdm.noise.births.split`."""
         parents = inside(self.table, self.filled, split, self.counts, 1 << 2 * DEEPEST)
-        block, birth, site = (self.table[row, parents] for row in (BLOCK, BIRTH, SITE))
-        spread = np.stack(self.lattice.spread(held[self.lattice.cell_of[block]]))
+        spread = np.stack(self.lattice.spread(held[self.lattice.cell_of[self.table[BLOCK, parents]]]))
         self._drop(parents)
         first = self._room(4 * len(parents))
-        split_into(self.table, first, parents, _jitter_bits(site, birth), spread, self.lattice.size)
+        split_into(self.table, first, parents, spread, self.lattice.size)
         self._enter(first)
 
     def _room(self, number: int) -> int:
@@ -181,11 +188,11 @@ class Particles:
         enter(self.table, (first, self.filled), self.lattice.size, self.lattice.blocks, self.counts)
 
 
-def jitter(sites: Whole, births: Whole) -> Int64[np.ndarray, "2 particles"]:
-    """Return how far right and down of the middle of its site a particle is born: odd 1/512 of a site, below a half."""
-    bits = _jitter_bits(sites, births).astype(np.int64)
-    return np.stack([bits & 255, bits >> 8 & 255]) * 2 - 255
+def offset(sites: Whole, births: Whole) -> Int32[np.ndarray, "2 particles"]:
+    """Return how far right and down of its place a particle is counted: odd 1/512 of a site, below a half."""
+    bits = _shift(sites, births)
+    return np.stack([bits & 255, bits >> 8]) * 2 - 255
 
 
-def _jitter_bits(sites: Whole, births: Whole) -> UInt32[np.ndarray, " particles"]:
-    return words(sites, births, np.full_like(sites, ROOT), Stream.JITTER)
+def _shift(sites: Whole, births: Whole) -> Whole:
+    return words(sites, births, np.full_like(sites, ROOT), Stream.SHIFT).astype(np.int32) & 0xFFFF

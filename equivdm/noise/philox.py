@@ -45,7 +45,7 @@ class Stream(IntEnum):
 
     VALUES = 0
     INDEPENDENT = 1
-    JITTER = 2
+    SHIFT = 2
     THINNING = 3
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Tracks = Int32[np.ndarray, " tracks"]
 Entries = Int32[np.ndarray, " entries"]
 
-VERSION = 4
+VERSION = 5
 """Format of a plan's bytes; raised when it changes, or when the noise that a plan stands for does."""
 
 

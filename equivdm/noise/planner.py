@@ -13,7 +13,7 @@ from equivdm.noise.lattice import Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
 from equivdm.noise.state import KEPT, State
-from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK
+from equivdm.noise.table import BIRTH, PATH, SITE, TRACK
 from equivdm.noise.workers import in_threads
 
 
@@ -144,5 +144,4 @@ class MotionPlanner:
         track[new] = np.arange(self._noted, self._noted + len(new), dtype=np.int32)
         self._noted += len(new)
         labels = np.stack([particles[row][new] for row in (BIRTH, SITE, PATH)])
-        cells = particles.lattice.cell_of[particles[BLOCK]]
-        self._emitted.append(_Emitted(self.frame, labels, track.copy(), cells))
+        self._emitted.append(_Emitted(self.frame, labels, track.copy(), particles.cells()))

@@ -10,7 +10,7 @@ from equivdm.noise.columns import pack, unpack
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.table import BIRTH, PATH, SITE, U, V, X, Y
 
-VERSION = 2
+VERSION = 3
 """Format of a state's bytes; raised when it changes, or when what follows from a state does."""
 
 KEPT = (X, Y, U, V, BIRTH, SITE, PATH)

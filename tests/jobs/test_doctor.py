@@ -56,6 +56,6 @@ def test_the_table_says_whether_a_run_on_the_cpu_can_start(
     monkeypatch.setenv("COLUMNS", "200")
     code = doctor.run(str(tmp_path))
     out = capsys.readouterr().out
-    assert code == (1 if " missing: see the cures." in out else 0)
-    assert "an embedded Ray starts and runs a task" in out
-    assert "writes, reads, deletes" in out
+    assert code == (1 if " missing: see the cures." in out else 0), out
+    assert "an embedded Ray starts and runs a task" in out, out
+    assert "writes, reads, deletes" in out, out

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Int32
 
 from equivdm.noise.gpu.kernels import births, launch, steps
-from equivdm.noise.lattice import PIXEL, Lattice
+from equivdm.noise.lattice import Lattice
+from equivdm.noise.particles import Particles as OnHost
 from equivdm.noise.state import KEPT
-from equivdm.noise.table import BLOCK, X, Y
+from equivdm.noise.table import BLOCK
 
 SLOTS = 512
 """Slots, or blocks, that one program of a kernel works on."""
-ROWS = 8
+ROWS = 9
 _CHUNK = 1024
 
 Tensor = torch.Tensor
@@ -55,7 +56,7 @@ class Particles:
         self.table[BLOCK] = -1
         self.stops, self.needed, self._before = self._zeros(3, clips)
         self.clock = self._zeros(2)
-        self.counts, self._thinned, self._calm, self._ranks = self._zeros(4, clips, self.blocks)
+        self.counts, self._thinned, self._calm, self._ranks, self._kept = self._zeros(5, clips, self.blocks)
         self._split = self._zeros(clips, self.cells)
         self._fills = self._zeros(clips, self._block_programs)
         self._parents = self._zeros(clips, self._slot_programs)
@@ -120,7 +121,8 @@ class Particles:
         self._share_slots(self._fills, lattice.per_block**2)
         launch(
             births.fill, self._block_grid,
-            self.table, self._ranks, self._fills, self.counts, self._thinned, self._calm, self.clock, *self._sides,
+            self.table, self._ranks, self._fills, self.counts, self._thinned, self._calm, self._kept, self.clock,
+            *self._sides,
             self.capacity, SIDE=lattice.per_block, SLOTS=SLOTS,
         )  # fmt: skip
 
@@ -132,10 +134,14 @@ class Particles:
 
     def note(self, cells: Tensor, places: Tensor) -> None:
         """Write into `cells` (emitted frames, clips, capacity) at the place that `places` has for the step at hand."""
+        constants = {"HALVES": self.lattice.halves, "SIDE": self.lattice.per_block, "SLOTS": SLOTS}
+        launch(
+            steps.find_kept, self._slot_grid,
+            self.table, self.stops, self._kept, places, self.clock, *self._sides, self.capacity, **constants,
+        )  # fmt: skip
         launch(
             steps.note, self._slot_grid,
-            self.table, self.stops, cells, places, self.clock, self.lattice.blocks[1], self.capacity,
-            HALVES=self.lattice.halves, SLOTS=SLOTS,
+            self.table, self.stops, cells, self._kept, places, self.clock, *self._sides, self.capacity, **constants,
         )  # fmt: skip
 
     def move(self, fields: StepFlows) -> None:
@@ -183,21 +189,18 @@ class Particles:
         return torch.nonzero(self.table[BLOCK, clip] >= 0).flatten()
 
     def rows(self, clip: int) -> dict[int, Int32[np.ndarray, " particles"]]:
-        """Return what a planner's state keeps of a clip, by the rows of `equivdm.noise.flows`."""
+        """Return what a planner's state keeps of a clip, by the rows of `equivdm.noise.table`."""
         kept = self.table[:, clip, self.alive(clip)].cpu().numpy()
         return {row: kept[row] for row in KEPT}
 
     def load(self, clip: int, rows: dict[int, Int32[np.ndarray, " particles"]]) -> None:
         """Take the given rows for those of all particles of a clip, which has none yet."""
-        # Blocks are whole-number quotients, floor(y * rows / (height in 1/65536 px)); see `kernels.flow.block_of`.
-        (height, width), (down, right) = self.lattice.size, self.lattice.blocks
-        block = rows[Y].astype(np.int64) * down // (height * PIXEL) * right
-        block += rows[X].astype(np.int64) * right // (width * PIXEL)
-        number = len(block)
-        for row, column in (rows | {BLOCK: block.astype(np.int32)}).items():
-            self.table[row, clip, :number] = torch.from_numpy(column)
+        loaded = OnHost.none(self.lattice)
+        loaded.load(rows)
+        number = loaded.filled
+        self.table[:, clip, :number] = torch.from_numpy(loaded.table[:ROWS, :number])
         self.stops[clip] = self.needed[clip] = number
-        self.counts[clip] = torch.from_numpy(np.bincount(block, minlength=self.blocks).astype(np.int32))
+        self.counts[clip] = torch.from_numpy(loaded.counts)
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.int32, device=self.device)

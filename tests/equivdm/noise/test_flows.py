@@ -11,6 +11,7 @@ from equivdm.noise.checks import is_wild
 from equivdm.noise.compiled import constant
 from equivdm.noise.flows import NO_FLOW, NO_MASK, UNKNOWN_PX, move, overtaken
 from equivdm.noise.lattice import PIXEL, Lattice
+from equivdm.noise.particles import COLUMNS
 from equivdm.noise.table import BLOCK, GONE, SITE, TRACK, U, V, X, Y
 
 
@@ -20,7 +21,7 @@ def flow_of(values: np.ndarray) -> np.ndarray:
 
 def table_at(x: list[float], y: list[float]) -> np.ndarray:
     """A table of particles at these places, px; sites number them."""
-    table = np.zeros((9, len(x)), np.int32)
+    table = np.zeros((COLUMNS, len(x)), np.int32)
     table[X], table[Y] = np.array(x) * PIXEL, np.array(y) * PIXEL
     table[SITE] = np.arange(len(x))
     return table
@@ -142,7 +143,7 @@ def test_places_are_exact(height: int, width: int, rows: int, columns: int) -> N
         int(b) * rows // (height * PIXEL) * columns + int(a) * columns // (width * PIXEL)
         for a, b in zip(both_x, both_y, strict=True)
     ]
-    table, counts = np.zeros((9, len(wanted)), np.int32), np.zeros(rows * columns, np.int32)
+    table, counts = np.zeros((COLUMNS, len(wanted)), np.int32), np.zeros(rows * columns, np.int32)
     table[X], table[Y] = both_x, both_y
     enter(table, (0, len(wanted)), (height, width), (rows, columns), counts)
     assert table[BLOCK].tolist() == wanted
@@ -154,7 +155,7 @@ def test_places_are_exact(height: int, width: int, rows: int, columns: int) -> N
 
 
 def test_new_particles_have_not_moved_and_are_in_no_plan() -> None:
-    table, counts = np.full((9, 4), 7, np.int32), np.zeros(1, np.int32)
+    table, counts = np.full((COLUMNS, 4), 7, np.int32), np.zeros(1, np.int32)
     enter(table, (1, 3), (4, 8), (1, 1), counts)
     assert table[[U, V, BLOCK, TRACK]].T.tolist() == [[7, 7, 7, 7], [0, 0, 0, -1], [0, 0, 0, -1], [7, 7, 7, 7]]
     assert counts.tolist() == [2]

@@ -75,6 +75,9 @@ def test_slow_motion_is_not_lost() -> None:
         (turn(SIZE, zoom=1.02), 4),
         (turn(SIZE, zoom=1.03), 4),
         (turn(SIZE, zoom=1.06), 8),
+        (turn(SIZE, degrees=1.5, zoom=1.03), 4),
+        (turn(SIZE, degrees=3, zoom=1.04), 4),
+        (turn(SIZE, degrees=4, zoom=1.06), 8),
         (shear(SIZE, 0.02), 4),
         (shift(3.3, -0.7), 4),
         (shift(0.05, 0.03), 4),
@@ -90,10 +93,11 @@ def test_tracking_is_that_of_continuous_noise(motion: Affine, per_cell: int) -> 
         assert tracking(plan, place, whole) > 0.95 * ideal_tracking(GRID, whole)
 
 
-@pytest.mark.parametrize("steps", [4, 12, 20, 28])
-def test_a_strong_zoom_is_tracked_at_every_lag(steps: int) -> None:
-    """Up to five times the size: sixteen particles of a cell become hundreds, in two splits."""
-    motion = turn(SIZE, zoom=1.06)
+@pytest.mark.parametrize("degrees", [0, 4])
+@pytest.mark.parametrize("steps", [4, 12, 20, 28, 36])
+def test_a_strong_zoom_is_tracked_at_every_lag(steps: int, degrees: float) -> None:
+    """Up to eight times the size: sixteen particles of a cell become a thousand, in three splits."""
+    motion = turn(SIZE, degrees, zoom=1.06)
     plan = plan_motion(affine_flow(SIZE, steps, motion), grid=GRID, per_cell=4, frames=(0, steps))
     whole = composed(motion, steps, STRIDE)
     assert tracking(plan, 1, whole) > 0.95 * ideal_tracking(GRID, whole)

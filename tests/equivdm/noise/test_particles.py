@@ -5,8 +5,8 @@ import pytest
 
 from equivdm.noise.compiled import constant
 from equivdm.noise.lattice import PIXEL, Lattice
-from equivdm.noise.particles import Particles, jitter
-from equivdm.noise.table import BIRTH, BLOCK, PATH, SITE, TRACK, U, V, X, Y
+from equivdm.noise.particles import Particles
+from equivdm.noise.table import BIRTH, BLOCK, PATH, SHIFT, SITE, TRACK, X, Y
 from tests.equivdm.noise.motions import affine_flow, smooth_flow, turn
 
 SIZE, GRID = (48, 64), (6, 8)
@@ -29,13 +29,13 @@ def material(particles: Particles) -> np.ndarray:
 
 
 @pytest.mark.parametrize("per_cell", [1, 2, 3, 4, 5, 8])
-def test_every_site_begins_with_a_particle_within_it(per_cell: int) -> None:
+def test_every_site_begins_with_a_particle_in_its_middle(per_cell: int) -> None:
     particles = population(per_cell)
     rows, columns = particles.lattice.sites
     assert particles.number == rows * columns
     row, column = np.divmod(particles[SITE], columns)
-    np.testing.assert_array_equal(particles[X].astype(np.int64) * columns // (SIZE[1] * PIXEL), column)
-    np.testing.assert_array_equal(particles[Y].astype(np.int64) * rows // (SIZE[0] * PIXEL), row)
+    np.testing.assert_array_equal(particles[X], (2 * column.astype(np.int64) + 1) * SIZE[1] * PIXEL // (2 * columns))
+    np.testing.assert_array_equal(particles[Y], (2 * row.astype(np.int64) + 1) * SIZE[0] * PIXEL // (2 * rows))
     assert set(particles.counts.tolist()) == {particles.lattice.per_block**2}
 
 
@@ -51,35 +51,6 @@ def test_counts_places_and_labels_stay_true(per_cell: int) -> None:
         assert particles[X].max() < SIZE[1] * PIXEL
         assert np.bincount(particles.lattice.cell_of[particles[BLOCK]], minlength=GRID[0] * GRID[1]).min() >= 1
         assert particles[BIRTH].max() <= frame
-
-
-def test_a_cell_whose_children_all_lie_next_door_is_filled() -> None:
-    """Three particles at its border, whose sites have their middles beyond it: one cell in millions."""
-    particles, cell, side = population(), 27, 8
-    row, column = divmod(cell, GRID[1])
-    sites = np.arange(particles.number, dtype=np.int32)
-    right, down = jitter(sites, np.zeros_like(sites))
-    off = 230  # of 255: its site's middle lies so far left, or up, of it
-    chosen = [sites[right > off][0], sites[right < -off][0], sites[(right > off) & (down > 0)][1]]
-    corner = np.array([column, row]) * side
-    places = corner + np.array([(0.1, 0.1), (7.9, 0.1), (0.1, 7.9)])
-    keep = (particles.lattice.cell_of[particles[BLOCK]] != cell) & ~np.isin(particles[SITE], chosen)
-    rows = {name: particles[name][keep] for name in (X, Y, U, V, BIRTH, SITE, PATH)}
-    three = {
-        X: places[:, 0] * PIXEL,
-        Y: places[:, 1] * PIXEL,
-        U: [0] * 3,
-        V: [0] * 3,
-        BIRTH: [0] * 3,
-        SITE: chosen,
-        PATH: [1] * 3,
-    }
-    particles.load({name: np.concatenate([rows[name], np.array(three[name], np.int32)]) for name in rows})
-    particles.settle(1)
-    inside = particles.lattice.cell_of[particles[BLOCK]] == cell
-    assert not (inside & np.isin(particles[SITE], chosen) & (particles[PATH] > 1)).any()
-    assert set(particles[BIRTH][inside]) == {1}
-    assert inside.sum() == 16
 
 
 def test_the_order_of_the_table_decides_nothing() -> None:
@@ -108,25 +79,25 @@ def test_a_split_keeps_the_material_of_its_neighbourhood() -> None:
     assert particles.number > 1.5 * number
     assert particles[PATH].max() == 7
     after = material(particles).reshape(GRID)
-    assert after[1:-1, 1:-1].sum() == pytest.approx(before[1:-1, 1:-1].sum(), rel=0.02)
+    assert after[1:-1, 1:-1].sum() == pytest.approx(before[1:-1, 1:-1].sum(), rel=0.03)
     assert np.abs(after - before)[1:-1, 1:-1].max() < 4
 
 
-def test_children_lie_about_the_middle_of_the_site_that_they_share() -> None:
-    """Not about the jittered place of their parent, which may be half a site off."""
-    particles, zoom = population(), 1.5
-    particles.advance(affine_flow(SIZE, 1, turn(SIZE, zoom=zoom))[0], None, None)
+def test_children_lie_about_their_parent_s_place_and_share_its_shift() -> None:
+    particles = population()
+    particles.advance(affine_flow(SIZE, 1, turn(SIZE, zoom=1.5))[0], None, None)
+    place = {site: at for site, *at in zip(*(particles[row].tolist() for row in (SITE, X, Y, SHIFT)), strict=True)}
     particles.settle(1)
     children = np.flatnonzero(particles[PATH] > 1)
     families = children[np.argsort(particles[SITE][children], kind="stable")].reshape(-1, 4)
-    sites = np.divmod(particles[SITE][families[:, 0]], particles.lattice.sites[1])
-    side = SIZE[0] / particles.lattice.sites[0]
-    for row, site, pixels in zip((Y, X), sites, SIZE, strict=True):
-        middle = pixels / 2 + zoom * ((site + 0.5) * side - pixels / 2)
-        inside = (middle > zoom * side) & (middle < pixels - zoom * side)  # the border has moved no child
-        off = np.abs(particles[row][families].mean(axis=1) / PIXEL - middle)[inside] / (zoom * side)
-        assert off.max() < 0.2
-        assert off.mean() < 0.05
+    assert len(families) > 100
+    for row, size, parent in zip((X, Y), SIZE[::-1], range(2), strict=True):
+        at = particles[row][families]
+        was = np.array([place[site][parent] for site in particles[SITE][families[:, 0]]])
+        inside = (at.min(axis=1) > 0) & (at.max(axis=1) < size * PIXEL - 1)  # the border has moved no child
+        np.testing.assert_array_equal(at.sum(axis=1)[inside], 4 * was[inside])
+    shifts = [place[site][2] for site in particles[SITE][families[:, 0]]]
+    np.testing.assert_array_equal(particles[SHIFT][families], np.repeat(np.array(shifts)[:, None], 4, axis=1))
 
 
 def test_a_line_of_splits_ends_at_the_deepest() -> None:

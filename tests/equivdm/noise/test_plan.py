@@ -53,7 +53,7 @@ def test_golden_noise() -> None:
     noise = warped_noise(np.stack([step, -step, step]), grid=(6, 10), channels=9, seed=2**63 + 5, beta=0.9)
     assert (
         hashlib.sha256(noise.astype("<f4").tobytes()).hexdigest()
-        == "cca304701921244fd97014c77dba0be40e309b8779c885a6f11a2489e94227eb"
+        == "ab23d34aab121183fe05b50d25d64a7f552a2bc2eea1034b7547d2c0c083e233"
     )
 
 
@@ -99,9 +99,11 @@ LARGE = (480, 832)
 @pytest.mark.parametrize(
     ("motion", "limit"),
     [
-        (shift(3.3, -0.7), 100_000),
-        (turn(LARGE, degrees=1.5, zoom=1.01), 300_000),
-        (turn(LARGE, zoom=1.02), 300_000),
+        (shift(3.3, -0.7), 60_000),
+        (turn(LARGE, degrees=1.5, zoom=1.01), 250_000),
+        (turn(LARGE, zoom=1.02), 250_000),
+        (turn(LARGE, zoom=1.03), 300_000),
+        (turn(LARGE, degrees=1.5, zoom=1.02), 300_000),
         (turn(LARGE, zoom=0.98), 200_000),
     ],
 )

@@ -6,7 +6,7 @@ from equivdm.noise.births import ROOT
 from equivdm.noise.gpu.kernels import kernel
 from equivdm.noise.gpu.kernels.flow import block_of
 from equivdm.noise.gpu.kernels.random import hashed
-from equivdm.noise.gpu.kernels.table import BIRTH, BLOCK, FRAME, PATH, PIXELS, SITE, U, V, X, Y, slots
+from equivdm.noise.gpu.kernels.table import BIRTH, BLOCK, FRAME, PATH, PIXELS, SHIFT, SITE, U, V, X, Y, slots
 from equivdm.noise.particles import STARVED
 from equivdm.noise.philox import Stream
 from equivdm.noise.tracks import DEEPEST
@@ -14,7 +14,7 @@ from equivdm.noise.tracks import DEEPEST
 _STARVED = tl.constexpr(STARVED)
 _ROOT = tl.constexpr(ROOT)
 _LAST_PATH = tl.constexpr((1 << 2 * DEEPEST) - 1)
-_JITTER = tl.constexpr(int(Stream.JITTER))
+_SHIFT = tl.constexpr(int(Stream.SHIFT))
 
 
 @kernel
@@ -57,7 +57,7 @@ def find_bare(counts, thinned, split, ranks, fills, rows, columns, HALVES: tl.co
     waits = tl.load(split + clip * (blocks // (HALVES * HALVES)) + cell, mask=real, other=0) > 0
     at = clip * blocks + block
     own = tl.load(counts + at, mask=real, other=1) - tl.load(thinned + at, mask=real, other=0)
-    bare = (real & (own == 0) & (held < _STARVED) & ((held == 0) | ~waits)).to(tl.int32)
+    bare = (real & (own == 0) & (held < _STARVED) & ~waits).to(tl.int32)
     tl.store(ranks + at, tl.where(bare > 0, tl.cumsum(bare, 0) - 1, -1), mask=real)
     tl.store(fills + clip * tl.num_programs(0) + tl.program_id(0), tl.sum(bare, 0))
 
@@ -130,21 +130,19 @@ def split_parents(
         birth = tl.load(here + BIRTH * row, mask=chosen, other=0)
         site = tl.load(here + SITE * row, mask=chosen, other=0)
         path = tl.load(here + PATH * row, mask=chosen, other=0)
-        off_right, off_down = _jitter(site, birth)
-        x -= tl.where(path == _ROOT, (off_right * right + 64) >> 7, 0).to(tl.int32)
-        y -= tl.where(path == _ROOT, (off_down * down + 64) >> 7, 0).to(tl.int32)
+        shift = tl.load(here + SHIFT * row, mask=chosen, other=0)
         for child in tl.static_range(4):
             cx = tl.minimum(tl.maximum(x + (2 * (child & 1) - 1) * right, 0), width * PIXELS - 1)
             cy = tl.minimum(tl.maximum(y + ((child & 2) - 1) * down, 0), height * PIXELS - 1)
             block = block_of(cx, cy, height, width, rows, columns)
             at = first + child
             there = table + clip * capacity + at
-            _add(there, row, cx, cy, block, birth, site, 4 * path + child, chosen & (at < capacity))
+            _add(there, row, cx, cy, block, birth, site, 4 * path + child, shift, chosen & (at < capacity))
             tl.atomic_add(counts + clip * blocks + block, 1, mask=chosen, sem="relaxed")
 
 
 @kernel
-def _add(there, row, x, y, block, birth, site, path, room):
+def _add(there, row, x, y, block, birth, site, path, shift, room):
     tl.store(there + X * row, x, mask=room)
     tl.store(there + Y * row, y, mask=room)
     tl.store(there + U * row, 0, mask=room)
@@ -153,28 +151,22 @@ def _add(there, row, x, y, block, birth, site, path, room):
     tl.store(there + BIRTH * row, birth, mask=room)
     tl.store(there + SITE * row, site, mask=room)
     tl.store(there + PATH * row, path, mask=room)
+    tl.store(there + SHIFT * row, shift, mask=room)
 
 
 @kernel
-def _jitter(site, birth):
-    """Return how far right and down of the middle of its site a particle is born: odd 1/512 of a site."""
-    bits = hashed(site, birth, tl.zeros_like(site) + _ROOT, _JITTER)
-    return (bits & 255) * 2 - 255, ((bits >> 8) & 255) * 2 - 255
+def _middle(site, pixels, sites):
+    return ((2 * site.to(tl.int64) + 1) * (pixels * PIXELS) // (2 * sites)).to(tl.int32)
 
 
 @kernel
-def _within(site, off, pixels, sites):
-    return ((site.to(tl.int64) * 512 + 256 + off) * (pixels * PIXELS) // (sites * 512)).to(tl.int32)
-
-
-@kernel
-def _bear(there, row, site, frame, height, width, rows, columns, site_rows, site_columns, room):
-    """Add a particle at each site, jittered within it by a hash of its label; return the blocks."""
-    off_right, off_down = _jitter(site, tl.zeros_like(site) + frame)
-    x = _within(site % site_columns, off_right, width, site_columns)
-    y = _within(site // site_columns, off_down, height, site_rows)
+def _bear(there, row, site, frame, height, width, rows, columns, SIDE: tl.constexpr, room):
+    """Add a particle in the middle of each site, with a hash of its label for its shift; return the blocks."""
+    shift = (hashed(site, tl.zeros_like(site) + frame, tl.zeros_like(site) + _ROOT, _SHIFT) & 0xFFFF).to(tl.int32)
+    x = _middle(site % (columns * SIDE), width, columns * SIDE)
+    y = _middle(site // (columns * SIDE), height, rows * SIDE)
     block = block_of(x, y, height, width, rows, columns)
-    _add(there, row, x, y, block, frame, site, _ROOT, room)
+    _add(there, row, x, y, block, frame, site, _ROOT, shift, room)
     return block
 
 
@@ -187,12 +179,12 @@ def _site(block, place, columns, SIDE: tl.constexpr):
 
 @kernel
 def fill(
-    table, ranks, fills, counts, thinned, calm, clock, height, width, rows, columns, capacity,
+    table, ranks, fills, counts, thinned, calm, kept, clock, height, width, rows, columns, capacity,
     SIDE: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
     """Give birth to a particle at each of the SIDE x SIDE sites of the blocks to be filled, block by block.
 
-    And set the counts of blocks to 0 for the next step.
+    And clear what is counted and marked by blocks, for the next step.
     """
     clip = tl.program_id(1)
     block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
@@ -200,6 +192,7 @@ def fill(
     tl.store(counts + at, 0, mask=real)
     tl.store(thinned + at, 0, mask=real)
     tl.store(calm + at, 0, mask=real)
+    tl.store(kept + at, 0, mask=real)
     rank = tl.load(ranks + at, mask=real, other=-1)
     first = tl.load(fills + clip * tl.num_programs(0) + tl.program_id(0)) + rank * (SIDE * SIDE)
     if tl.max(rank, 0) >= 0:
@@ -210,7 +203,7 @@ def fill(
             there = table + clip * capacity + at
             room = (rank >= 0) & (at < capacity)
             row = tl.num_programs(1) * capacity
-            _bear(there, row, site, frame, height, width, rows, columns, rows * SIDE, columns * SIDE, room)
+            _bear(there, row, site, frame, height, width, rows, columns, SIDE, room)
 
 
 @kernel
@@ -228,5 +221,5 @@ def restart(
     room = born & (at < capacity)
     frame = tl.load(clock + FRAME)
     there = table + clip * capacity + at
-    block = _bear(there, row, site, frame, height, width, rows, columns, rows * SIDE, columns * SIDE, room)
+    block = _bear(there, row, site, frame, height, width, rows, columns, SIDE, room)
     tl.atomic_add(counts + clip * rows * columns + block, 1, mask=born, sem="relaxed")

@@ -101,6 +101,13 @@ def jumps(following, x, y, was_u, was_v, height, width, live):
 
 
 @kernel
+def shifted(at, bits, pixels, sites):
+    """Return a coordinate off its place by a shift; see `Lattice.units`."""
+    last = pixels * _PIXEL - 1
+    return tl.minimum(tl.maximum(at + (2 * (bits & 255) - 255) * ((last + 1) // (512 * sites)), 0), last)
+
+
+@kernel
 def block_of(x, y, height, width, rows, columns):
     """Return the row-major block of positions in the frame: whole numbers throughout, floor(y rows / height)."""
     row = ((y.to(tl.int64) * rows) >> _BITS).to(tl.int32) // height

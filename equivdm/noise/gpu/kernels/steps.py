@@ -7,7 +7,7 @@ behind the last. So the order of slots is the order of the rows of `equivdm.nois
 import triton.language as tl
 
 from equivdm.noise.gpu.kernels import kernel
-from equivdm.noise.gpu.kernels.flow import UNKNOWN, agrees, block_of, jumps, sample
+from equivdm.noise.gpu.kernels.flow import UNKNOWN, agrees, block_of, jumps, sample, shifted
 from equivdm.noise.gpu.kernels.random import hashed
 from equivdm.noise.gpu.kernels.table import (
     BIRTH,
@@ -16,6 +16,7 @@ from equivdm.noise.gpu.kernels.table import (
     PATH,
     PIXEL_BITS,
     PIXELS,
+    SHIFT,
     SITE,
     STEP,
     U,
@@ -135,13 +136,45 @@ def thin(table, stops, counts, thinned, clock, blocks, nominal, capacity, SLOTS:
 
 
 @kernel
-def note(table, stops, cells, places, clock, columns, capacity, HALVES: tl.constexpr, SLOTS: tl.constexpr):
-    """Write the cell of each particle, -1 for an empty slot, where the waiting frame is one to be emitted."""
+def _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES: tl.constexpr, SIDE: tl.constexpr):
+    """Return the cells that particles lie in, -1 for an empty slot, and those that their shifts take them to."""
+    row = tl.num_programs(1) * capacity
+    here = table + clip * capacity + slot
+    block = tl.load(here + BLOCK * row, mask=used, other=-1)
+    live = block >= 0
+    own = block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
+    shift = tl.load(here + SHIFT * row, mask=live, other=0)
+    x = shifted(tl.load(here + X * row, mask=live, other=0), shift, width, columns * SIDE)
+    y = shifted(tl.load(here + Y * row, mask=live, other=0), shift >> 8, height, rows * SIDE)
+    there = block_of(x, y, height, width, rows // HALVES, columns // HALVES)
+    return tl.where(live, own, -1), there
+
+
+@kernel
+def find_kept(
+    table, stops, kept, places, clock, height, width, rows, columns, capacity,
+    HALVES: tl.constexpr, SIDE: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """Mark the cells that keep a particle of their own, where the waiting frame is one to be emitted."""
+    if tl.load(places + tl.load(clock + STEP)) >= 0:
+        clip, slot, used = slots(stops, SLOTS)
+        own, there = _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES, SIDE)
+        tl.store(kept + clip * rows * columns + own, 1, mask=(own >= 0) & (own == there))
+
+
+@kernel
+def note(
+    table, stops, cells, kept, places, clock, height, width, rows, columns, capacity,
+    HALVES: tl.constexpr, SIDE: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """Write the cell that each particle is counted in, -1 for an empty slot, where the waiting frame is to be emitted.
+
+    See `equivdm.noise.cells.count_in`.
+    """
     place = tl.load(places + tl.load(clock + STEP))
     if place >= 0:
         clip, slot, used = slots(stops, SLOTS)
-        row = tl.num_programs(1) * capacity
-        block = tl.load(table + BLOCK * row + clip * capacity + slot, mask=used, other=-1)
-        cell = block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
+        own, there = _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES, SIDE)
+        goes = tl.load(kept + clip * rows * columns + own, mask=own >= 0, other=0) > 0
         at = cells + (place.to(tl.int64) * tl.num_programs(1) + clip) * capacity + slot
-        tl.store(at, tl.where(block >= 0, cell, -1).to(cells.dtype.element_ty), mask=slot < capacity)
+        tl.store(at, tl.where(goes, there, own).to(cells.dtype.element_ty), mask=slot < capacity)
