@@ -1,6 +1,7 @@
 """How the kernels of this package are compiled.
 
-A kernel calls only kernels of its own file: numba's cache notices a changed file, but not a changed callee elsewhere.
+A kernel calls only kernels of its own file, and instructions of this one: numba's cache notices a changed file, but not
+a changed callee elsewhere.
 """
 
 import inspect

@@ -92,6 +92,11 @@ class DevicePlanner:
         )
 
     @property
+    def capacity(self) -> int:
+        """Slots for the particles of each clip; more where a clip has needed more."""
+        return self._particles.capacity
+
+    @property
     def states(self) -> list[bytes]:
         """All that the rest of each clip depends on: the bytes of `equivdm.noise.MotionPlanner.state`."""
         flags = self.frame, self._moved, self._finished
@@ -123,6 +128,10 @@ class DevicePlanner:
 
     def _check(self, forward: Tensor, backward: Tensor | None, occlusion: Tensor | None, unknown: Unknown) -> StepFlows:
         clips, device, size = self._particles.clips, self._particles.device, self._particles.lattice.size
+        if forward.ndim != 5 or forward.shape[1] < 1:
+            raise ValueError(
+                f"forward: got shape {tuple(forward.shape)}, wanted (clips, steps, height, width, 2), at least one step"
+            )
         for name, flow in (("forward", forward), ("backward", backward)):
             if flow is None:
                 continue
@@ -142,7 +151,8 @@ class DevicePlanner:
     def _run(self, numbers: range, frames: Collection[int] | None, work: Callable[[Tensor, Tensor], object]) -> None:
         """Do `work(cells, places)` for the frames `numbers`; again with more room where the slots did not suffice."""
         chosen = tuple(number for number in numbers if frames is None or number in frames)
-        places = [chosen.index(number) if number in chosen else -1 for number in numbers]
+        place_of = {number: place for place, number in enumerate(chosen)}
+        places = [place_of.get(number, -1) for number in numbers]
         on_device = torch.tensor(places, dtype=torch.int32, device=self._particles.device)
         before = self._particles.copy(self._particles.capacity)
         while True:

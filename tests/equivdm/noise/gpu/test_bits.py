@@ -61,11 +61,13 @@ def test_chunks_have_the_bits_of_one_pass(room: int, monkeypatch: pytest.MonkeyP
     flow = affine_flow(SIZE, 5, turn(SIZE, degrees=5, zoom=1.2))
     whole = plan_motion(flow, grid=GRID).noise(3, 3)
     planner, parts = DevicePlanner(SIZE, grid=GRID, device="cpu"), []
+    before = planner.capacity
     for first, stop in ((0, 2), (2, 3), (3, 5)):
         planner.extend(torch.from_numpy(flow[None, first:stop]))
         if first != 2:
             parts.append(planner.take())
     planner.finish()
+    assert planner.capacity > before or room > 1
     noise = torch.cat([part.noise([3], 3)[0] for part in [*parts, planner.take()]])
     np.testing.assert_array_equal(noise.numpy(), whole)
 
@@ -117,6 +119,9 @@ def test_what_is_wrong_is_named() -> None:
     planner = DevicePlanner(SIZE, grid=GRID, device="cpu")
     with pytest.raises(ValueError, match="no frame before 0 is new"):
         planner.take()
+    for none in (flows[:1, :0], flows[0]):
+        with pytest.raises(ValueError, match=r"forward: got shape .* at least one step"):
+            planner.extend(none)
     planner.finish()
     with pytest.raises(ValueError, match="finished at frame 0"):
         planner.extend(flows[:1])
