@@ -95,15 +95,14 @@ def find_bare(counts: Counts, grid: tuple[int, int], halves: int, starved: int, 
 
 
 @kernel
-def inside(table: Table, stop: int, flags: Flags, counts: Counts, below: int) -> Some:
-    """Return the particles in the blocks that are flagged whose path is `below` a number, in increasing order."""
+def inside(table: Table, stop: int, flags: Flags, counts: Counts) -> Some:
+    """Return the particles in the blocks that are flagged, in increasing order."""
     number = 0
     for block in range(flags.shape[0]):
         number += counts[block] if flags[block] else 0
-    found, out = 0, np.empty(number, np.int32)
-    for i in range(stop):
-        block = table[BLOCK, i]
-        if block != GONE and flags[np.uint64(block)] and table[PATH, i] < below:
-            out[found] = i
-            found += 1
+    # Without a branch for each particle, which the processor would often guess wrong; so one is written too many.
+    found, out, block = 0, np.empty(number + 1, np.int32), table[BLOCK, :stop]
+    for i in range(stop if number else 0):
+        out[np.uint64(found)] = i
+        found += np.int64((block[i] != GONE) & flags[np.uint64(max(block[i], 0))])
     return out[:found]

@@ -240,7 +240,8 @@ def move(
     hides) or fails the forward-backward check; `NO_FLOW` and `NO_MASK` test nothing. `counts` is increased by the
     particles that land in each of the `blocks` (rows, columns).
     """
-    size, hand, gone = (forward.shape[0], forward.shape[1]), _empty_hand(), 0
+    size, hand = (forward.shape[0], forward.shape[1]), _empty_hand()
+    tally = np.zeros((2, 1 + counts.shape[0]), np.int32)
     for first in range(part[0], part[1], _AT_ONCE):
         stop = min(first + _AT_ONCE, part[1])
         x, y, u, v = table[X, first:stop], table[Y, first:stop], table[U, first:stop], table[V, first:stop]
@@ -251,25 +252,35 @@ def move(
         _land(x, y, u, v, block, size, blocks)
         if backward.shape[0]:
             _check(backward, x, y, u, v, block, hand)
-        for i in range(stop - first):
-            if block[i] == GONE:
-                gone += 1
-            else:
-                counts[np.uint64(block[i])] += 1
-    return gone
+        _count(block, tally[0], tally[1])
+    counts += tally[0, 1:] + tally[1, 1:]
+    return tally[0, 0] + tally[1, 0]
 
 
 @kernel
-def overtaken(table: Table, stop: int, following: StepFlow, counts: Counts, nominal: int) -> Some:
+def _count(block: Some, even: Counts, odd: Counts) -> None:
+    """Count block by block, and before them what is GONE: neighbours apart, as a sum waits for the last into its place.
+
+    Without a branch, which the processor would guess wrong for those that are GONE.
+    """
+    last = block.shape[0] - 1
+    for i in range(0, last, 2):
+        even[np.uint64(block[i] + 1)] += 1
+        odd[np.uint64(block[i + 1] + 1)] += 1
+    if last % 2 == 0:
+        even[np.uint64(block[last] + 1)] += 1
+
+
+@kernel
+def overtaken(table: Table, crowd: Some, following: StepFlow, blocks: int, nominal: int) -> Some:
     """Return the particles that something has moved over, by forward flow alone.
 
-    Their velocity would jump, |v' - v|^2 > 0.5 + 0.06 (|v|^2 + |v'|^2), their block holds more than 1.5 times the
-    nominal number, and at least half the nominal number in there goes on as it came: two motions have met, and those
-    are the ones to be seen. Where all turn at once, as a camera may, none is hidden.
+    Of the `crowd`, all those in some of the `blocks`: their velocity would jump, |v' - v|^2 > 0.5 + 0.06
+    (|v|^2 + |v'|^2), and at least half the nominal number in their block goes on as it came: two motions have met, and
+    those are the ones to be seen. Where all turn at once, as a camera may, none is hidden.
     """
-    crowd = _crowd(table, stop, counts, nominal)
     jumps = np.empty(crowd.shape[0], np.bool_)
-    calm = np.zeros(counts.shape[0], np.int32)
+    calm = np.zeros(blocks, np.int32)
     hand, at = _empty_hand(), np.empty((V + 1, _AT_ONCE), np.int32)
     for first in range(0, crowd.shape[0], _AT_ONCE):
         some = crowd[first : first + _AT_ONCE]
@@ -281,24 +292,9 @@ def overtaken(table: Table, stop: int, following: StepFlow, counts: Counts, nomi
             jump = u != UNKNOWN and _far(_coarse(u), _coarse(v), _coarse(was_u), _coarse(was_v), (50, 3))
             calm[table[BLOCK, i]] += not jump
             jumps[first + place] = jump
-    hidden = 0
+    lost, found = np.empty_like(crowd), 0
     for place, i in enumerate(crowd):
         if jumps[place] and 2 * calm[table[BLOCK, i]] >= nominal:
-            crowd[hidden] = i
-            hidden += 1
-    return crowd[:hidden]
-
-
-@kernel
-def _crowd(table: Table, stop: int, counts: Counts, nominal: int) -> Some:
-    """Return the particles of blocks that hold more than 1.5 times the nominal number."""
-    number = 0
-    for block in range(counts.shape[0]):
-        number += counts[block] if 2 * counts[block] > 3 * nominal else 0
-    found, crowd = 0, np.empty(number, np.int32)
-    for i in range(stop if number else 0):
-        block = table[BLOCK, i]
-        if block != GONE and 2 * counts[np.uint64(block)] > 3 * nominal:
-            crowd[found] = i
+            lost[found] = i
             found += 1
-    return crowd
+    return lost[:found]

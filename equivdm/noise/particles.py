@@ -100,7 +100,9 @@ class Particles:
 
     def cull(self, following: StepFlow) -> None:
         """Drop what something has moved over, by the next step's forward flow; see `equivdm.noise.flows.overtaken`."""
-        self._drop(overtaken(self.table, self.filled, following, self.counts, self.lattice.per_block**2))
+        nominal = self.lattice.per_block**2
+        crowd = inside(self.table, self.filled, 2 * self.counts > 3 * nominal, self.counts)
+        self._drop(overtaken(self.table, crowd, following, len(self.counts), nominal))
 
     def settle(self, frame: int) -> None:
         """Thin crowded blocks, split the particles of cells that zoom thins out, and fill what is bare.
@@ -167,7 +169,8 @@ class Particles:
 
     def _split(self, split: Bool[np.ndarray, " blocks"], held: Int32[np.ndarray, " cells"]) -> None:
         """Replace the particles of the marked blocks by four children each; see `equivdm.noise.births.split`."""
-        parents = inside(self.table, self.filled, split, self.counts, 1 << 2 * DEEPEST)
+        parents = inside(self.table, self.filled, split, self.counts)
+        parents = parents[self.table[PATH, parents] < 1 << 2 * DEEPEST]
         spread = np.stack(self.lattice.spread(held[self.lattice.cell_of[self.table[BLOCK, parents]]]))
         self._drop(parents)
         first = self._room(4 * len(parents))
@@ -195,4 +198,4 @@ def offset(sites: Whole, births: Whole) -> Int32[np.ndarray, "2 particles"]:
 
 
 def _shift(sites: Whole, births: Whole) -> Whole:
-    return words(sites, births, np.full_like(sites, ROOT), Stream.SHIFT).astype(np.int32) & 0xFFFF
+    return words(sites, births, np.full_like(sites, ROOT), int(Stream.SHIFT)).astype(np.int32) & 0xFFFF

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equivdm.noise.births import enter
-from equivdm.noise.blocks import find_bare, find_thin, leave, tidy
+from equivdm.noise.blocks import find_bare, find_thin, inside, leave, tidy
 from equivdm.noise.checks import is_wild
 from equivdm.noise.compiled import constant
 from equivdm.noise.flows import NO_FLOW, NO_MASK, UNKNOWN_PX, move, overtaken
@@ -205,13 +205,30 @@ def test_a_cell_of_one_block_is_filled_only() -> None:
 def test_forward_flow_alone_hides_the_ground_under_an_object_and_nothing_else() -> None:
     """Three of the object stay as they came; the two of the ground that they ran over would start to move."""
     following = flow_of(np.broadcast_to(np.array([3.0, 0.0]), (4, 8, 2)))
-    table = table_at([4.5] * 5, [2.5] * 5)
+    table, crowd = table_at([4.5] * 5, [2.5] * 5), np.arange(5, dtype=np.int32)
     table[U] = np.array([3, 3, 3, 0, 0]) * PIXEL
-    counts = np.array([5], np.int32)
-    assert overtaken(table, 5, following, counts, 3).tolist() == [3, 4]
-    assert not len(overtaken(table, 5, following, counts, 4))  # the block is not crowded
+    assert overtaken(table, crowd, following, 1, 3).tolist() == [3, 4]
+    assert overtaken(table, crowd, following, 1, 6).tolist() == [3, 4]  # half the nominal number is enough
+    assert not len(overtaken(table, crowd, following, 1, 7))
     table[U] = -3 * PIXEL
-    assert not len(overtaken(table, 5, following, counts, 3))  # all turn at once
+    assert not len(overtaken(table, crowd, following, 1, 3))  # all turn at once
+
+
+def test_those_in_marked_blocks_are_found() -> None:
+    table = table_at([0.5] * 7, [0.5] * 7)
+    table[BLOCK] = [2, 0, GONE, 1, 2, GONE, 0]
+    counts = np.array([2, 1, 2], np.int32)
+    assert inside(table, 7, np.array([True, False, True]), counts).tolist() == [0, 1, 4, 6]
+    assert inside(table, 4, np.array([False, False, True]), counts).tolist() == [0]
+    assert not len(inside(table, 7, np.zeros(3, np.bool_), counts))
+
+
+@pytest.mark.parametrize("block", [[], [1], [GONE], [0, 1, 1, GONE, 1, 0, GONE]])
+def test_what_lands_is_counted_and_so_is_what_is_gone(block: list[int]) -> None:
+    table, counts = table_at([0.5 + 4 * max(b, 0) for b in block], [0.5] * len(block)), np.array([10, 20], np.int32)
+    table[BLOCK] = block
+    gone = move(table, (0, len(block)), flow_of(np.zeros((4, 8, 2))), NO_FLOW, NO_MASK, (1, 2), counts)
+    assert (gone, counts.tolist()) == (block.count(GONE), [10 + block.count(0), 20 + block.count(1)])
 
 
 def test_a_lattice_tells_blocks_cells_and_sites() -> None:
