@@ -1,6 +1,6 @@
 """What the noise functions accept. Each check raises ValueError: the argument, what was got, what was wanted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from equivdm.arrays import Flow, Mask
 from equivdm.noise.compiled import constant, kernel
 from equivdm.noise.flows import UNKNOWN_PX, StepFlow
 from equivdm.noise.tensors import kind, on_host
+from equivdm.noise.workers import in_threads
 
 Unknown = Literal["refuse", "fresh"]
 """What becomes of a vector that is not finite, or longer than the frame: an error, or fresh noise where it leads."""
@@ -56,27 +57,35 @@ def check_mask(name: str, mask: Any, flow: Flow) -> Mask:
 
 
 @kernel
-def is_wild(flow: StepFlow) -> bool:
-    """Say whether any component is not finite, or longer than the frame."""
-    height, width, _ = flow.shape
-    components, shorter = flow.reshape(-1), np.float32(min(height, width))
+def is_wild(rows: StepFlow, size: tuple[int, int]) -> bool:
+    """Say whether any component in these rows of a flow is not finite, or longer than the frame of `size`."""
+    height, width = size
+    components, shorter = rows.reshape(-1), np.float32(min(height, width))
     long = wild = False
     for i in range(components.shape[0]):
         long |= not abs(components[i]) <= shorter
     # Hardly ever more than that simple test.
-    for i in range(height * width if long else 0):
+    for i in range(components.shape[0] // 2 if long else 0):
         wild |= (not abs(components[2 * i]) <= width) | (not abs(components[2 * i + 1]) <= height)
     return wild
 
 
-def known(name: str, flow: Flow, step: int, unknown: Unknown) -> StepFlow:
-    """Return a step's flow, where each vector is within the frame or UNKNOWN_PX.
+def known(flows: Mapping[str, Flow], step: int, unknown: Unknown, threads: int) -> list[StepFlow]:
+    """Return a step of each flow, by its name, where each vector is within the frame or UNKNOWN_PX.
 
     One that is not finite, or longer than the frame, raises ValueError, or becomes UNKNOWN_PX where that is "fresh".
     """
-    here = flow[step]
-    if not is_wild(here):
-        return here
+    parts = -(-threads // len(flows))
+    here = [flow[step] for flow in flows.values()]
+    bands = [band for each in here for band in (np.array_split(each, parts) if parts > 1 else [each])]
+    wild = in_threads(lambda band: is_wild(band, here[0].shape[:2]), bands, threads)
+    return [
+        _tamed(name, each, step, unknown) if any(wild[parts * place : parts * (place + 1)]) else each
+        for place, (name, each) in enumerate(zip(flows, here, strict=True))
+    ]
+
+
+def _tamed(name: str, here: StepFlow, step: int, unknown: Unknown) -> StepFlow:
     height, width = here.shape[:2]
     wild = ~(np.abs(here) <= (width, height))
     if unknown == "refuse":

@@ -14,7 +14,6 @@ from equivdm.noise.particles import Particles
 from equivdm.noise.plan import MotionPlan
 from equivdm.noise.state import KEPT, State
 from equivdm.noise.table import BIRTH, PATH, SITE, TRACK
-from equivdm.noise.workers import in_threads
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,13 @@ class MotionPlanner:
         flow = check_flow("forward", forward, size=self._particles.lattice.size)
         back = None if backward is None else check_flow("backward", backward, like=flow)
         mask = None if occlusion is None else check_mask("occlusion", occlusion, flow)
-        flows = [("forward", flow)] + ([] if back is None else [("backward", back)])
+        flows = {"forward": flow} | ({} if back is None else {"backward": back})
         for step in range(len(flow)):
             if self.frame + 1 in cuts:
                 self._close(frames, None)
                 self._particles.restart(self.frame + 1)
             else:
-                here, *others = in_threads(lambda named, step=step: known(*named, step, unknown), flows, self.threads)
+                here, *others = known(flows, step, unknown, self.threads)
                 self._close(frames, here if back is None and mask is None else None)
                 hidden = None if mask is None else mask[step]
                 self._particles.advance(here, others[0] if others else None, hidden, self.threads)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from equivdm.noise.births import enter
 from equivdm.noise.blocks import find_bare, find_thin, inside, leave, tidy
-from equivdm.noise.checks import is_wild
+from equivdm.noise.checks import is_wild, known
 from equivdm.noise.compiled import constant
 from equivdm.noise.flows import NO_FLOW, NO_MASK, UNKNOWN_PX, move, overtaken
 from equivdm.noise.lattice import PIXEL, Lattice
@@ -46,15 +46,27 @@ def test_halves_round_to_even() -> None:
 def test_a_component_that_is_not_finite_or_leaves_the_frame_is_wild(wild: float, place: tuple[int, int, int]) -> None:
     flow = np.zeros((3, 4, 2), np.float32)
     flow[0, 0], flow[2, 2] = (4, 3), (-4, -3)  # as long as the frame
-    assert not is_wild(constant(flow))
+    assert not is_wild(constant(flow), (3, 4))
     flow[place] = wild
-    assert is_wild(constant(flow))
+    assert is_wild(constant(flow), (3, 4))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_a_wild_vector_is_found_by_any_number_of_threads(threads: int) -> None:
+    flow = np.zeros((2, 3, 4, 2), np.float32)
+    flow[1, 2, 3, 1] = np.nan
+    fields = {"forward": constant(np.zeros_like(flow)), "backward": constant(flow)}
+    for step, wild in enumerate((0, 1)):
+        here, back = known(fields, step, "fresh", threads)
+        assert (here.any(), (back == UNKNOWN_PX).sum()) == (False, 2 * wild)
+    with pytest.raises(ValueError, match=r"backward: got nan at \(step, y, x, axis\) \(1, 2, 3, 1\)"):
+        known(fields, 1, "refuse", threads)
 
 
 def test_each_axis_has_its_own_limit() -> None:
     flow = np.zeros((3, 4, 2), np.float32)
     flow[1, 2, 1] = 3.5
-    assert is_wild(constant(flow))
+    assert is_wild(constant(flow), (3, 4))
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
