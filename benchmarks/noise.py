@@ -18,6 +18,7 @@ from equivdm.noise import MotionPlanner, plan_motion
 
 CHANNELS = 16
 STRIDE = 8
+ROUNDS = 5
 MOTIONS = {
     "pan": (0.0, 1.0, 3.3, -0.7),
     "turn": (1.5, 1.01, 0, 0),
@@ -176,14 +177,26 @@ def engine_speeds(size: tuple[int, int], threads: int) -> dict[str, float]:
     return figures
 
 
+def all_speeds(size: tuple[int, int], threads: tuple[int, ...]) -> dict[str, float]:
+    """Return milliseconds a frame of peers, on one thread, and of the engine: medians of rounds through all of them.
+
+    A machine that is slow for a while is then slow for all alike.
+    """
+    rounds = []
+    for _ in range(ROUNDS):
+        figures = peer_speeds(size)
+        for number in threads:
+            suffix = f", {number} thread{'s' * (number > 1)}"
+            figures |= {name + suffix: value for name, value in engine_speeds(size, number).items()}
+        rounds.append(figures)
+    return {name: median(each[name] for each in rounds) for name in rounds[0]}
+
+
 def speed(size: tuple[int, int]) -> None:
     """Print milliseconds a frame: peers on one thread, the engine on one and on two."""
     grid = (size[0] // STRIDE, size[1] // STRIDE)
     print(f"\nMilliseconds a frame, {size[0]} x {size[1]} px to {grid[0]} x {grid[1]} x {CHANNELS}")
-    figures = peer_speeds(size)
-    for threads in (1, 2):
-        suffix = f", {threads} thread{'s' * (threads > 1)}"
-        figures |= {name + suffix: value for name, value in engine_speeds(size, threads).items()}
+    figures = all_speeds(size, threads=(1, 2))
     reference = figures["Go-with-the-Flow 8x"]
     for name, milliseconds in figures.items():
         print(f"{name:36} {milliseconds:9.2f} ms   {reference / milliseconds:7.1f} times Go-with-the-Flow 8x")

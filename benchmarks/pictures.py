@@ -15,12 +15,11 @@ from benchmarks.noise import (
     PEERS,
     STRIDE,
     WARPS,
+    all_speeds,
     at_cells,
-    engine_speeds,
     flow_of,
     matrix,
     particles,
-    peer_speeds,
     tracking,
 )
 from equivdm.noise.colour import noise_colours
@@ -84,13 +83,11 @@ def curves() -> None:
 
 def bars() -> None:
     """Draw milliseconds a frame on one thread, on a scale of factors of ten."""
-    size = (480, 832)
-    others, ours = peer_speeds(size), engine_speeds(size, threads=1)
-    figures = dict(sorted((others | ours).items(), key=lambda named: -named[1]))
+    figures = dict(sorted(all_speeds((480, 832), threads=(1,)).items(), key=lambda named: -named[1]))
     figure, axis = plt.subplots(figsize=(9, 3.6))
-    colours = [COLOURS["particles 4x4"] if name in ours else COLOURS["bilinear"] for name in figures]
-    drawn = axis.barh(list(figures), list(figures.values()), color=colours)
-    axis.bar_label(drawn, fmt="%.3g ms", padding=4)
+    colours = [COLOURS["particles 4x4" if "thread" in name else "bilinear"] for name in figures]
+    drawn = axis.barh([name.removesuffix(", 1 thread") for name in figures], list(figures.values()), color=colours)
+    axis.bar_label(drawn, labels=[f"{value:,.{int(value < 10)}f} ms" for value in figures.values()], padding=4)
     axis.set(xscale="log", xlim=(0.5, 1e4), xlabel="milliseconds a frame, 480 x 832 px to 60 x 104 x 16, one thread")
     axis.spines[["top", "right"]].set_visible(False)
     axis.invert_yaxis()
