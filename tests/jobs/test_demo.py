@@ -83,7 +83,7 @@ def shorter(job: Job) -> Job:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("local_ray")
 def test_the_demo_runs_all_five_jobs_and_then_has_nothing_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

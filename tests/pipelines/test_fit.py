@@ -100,7 +100,7 @@ def test_a_run_continues_with_its_own_workers_only(tmp_path: Path, world: int, s
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(600)  # three starts of workers
+@pytest.mark.timeout(1800)  # three starts of workers
 @pytest.mark.usefixtures("local_ray")
 def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path) -> None:
     # The broken run keeps its checkpoints on S3, the other in a folder: that changes nothing either.

@@ -211,7 +211,7 @@ def test_two_overlapping_runs_make_each_clip_once(tmp_path: Path) -> None:
     job = preprocess_job(tmp_path / "source", tmp_path / "store")
     rival = start(job)
     preprocess.run(job)
-    assert rival.wait(timeout=240) == 0
+    assert rival.wait(timeout=800) == 0
     rows = open_store(job.store).table("clips").rows(["key", "outcome"])
     assert Counter(row["outcome"] for row in rows) == {"done": 12}
     assert len({row["key"] for row in rows}) == 12

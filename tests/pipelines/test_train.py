@@ -49,7 +49,7 @@ def kill_midway(job: TrainJob, key: str) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(900)  # three trainings and a start of Ray
+@pytest.mark.timeout(1800)  # three trainings and a start of Ray
 @pytest.mark.usefixtures("local_ray")
 def test_a_killed_job_continues_bitwise_and_is_then_done(tmp_path: Path) -> None:
     fit = fit_config(2, steps=40, report_every=20, checkpoint_every=7)
@@ -66,7 +66,7 @@ def test_a_killed_job_continues_bitwise_and_is_then_done(tmp_path: Path) -> None
 
     again = run(job)
     assert not again.fresh
-    assert again.seconds < 2
+    assert again.seconds < 0.2 * whole.seconds
     assert again.model == summary.model
 
 
