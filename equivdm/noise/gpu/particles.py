@@ -54,8 +54,8 @@ class Particles:
         self._block_programs = _quotient(self.blocks, SLOTS)
         self.table = self._zeros(ROWS, clips, capacity)
         self.table[BLOCK] = -1
-        self.stops, self.needed, self._before = self._zeros(3, clips)
-        self.clock = self._zeros(2)
+        self.stops, self.needed, self._behind = self._zeros(3, clips)
+        self.clock = self._zeros(3)
         self.counts, self._thinned, self._calm, self._ranks, self._kept = self._zeros(5, clips, self.blocks)
         self._split = self._zeros(clips, self.cells)
         self._fills = self._zeros(clips, self._block_programs)
@@ -99,37 +99,25 @@ class Particles:
             self.capacity, SLOTS=SLOTS,
         )  # fmt: skip
         launch(
-            births.find_thin, self._block_grid,
-            self.counts, self._thinned, self._split, rows, columns, lattice.per_cell, HALVES=halves, SLOTS=SLOTS,
+            births.mark_parents, self._slot_grid,
+            self.table, self.stops, self.counts, self._thinned, self._split, self._parents, self.blocks, columns,
+            lattice.per_cell, self.capacity, HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
-        launch(
-            births.count_parents, self._slot_grid,
-            self.table, self.stops, self._split, self._parents, self.cells, columns, self.capacity,
-            HALVES=halves, SLOTS=SLOTS,
-        )  # fmt: skip
-        self._share_slots(self._parents, 4)
         launch(
             births.split_parents, self._slot_grid,
-            self.table, self._before, self._split, self._parents, self._spread, self.counts, *self._sides,
-            self.capacity, HALVES=halves, SLOTS=SLOTS,
+            self.table, self.stops, self._behind, self.needed, self._split, self._parents, self._spread, self.counts,
+            *self._sides, self.capacity, HALVES=halves, SLOTS=SLOTS, CHUNK=_CHUNK,
         )  # fmt: skip
         launch(
             births.find_bare, self._block_grid,
             self.counts, self._thinned, self._split, self._ranks, self._fills, rows, columns,
             HALVES=halves, SLOTS=SLOTS,
         )  # fmt: skip
-        self._share_slots(self._fills, lattice.per_block**2)
         launch(
             births.fill, self._block_grid,
-            self.table, self._ranks, self._fills, self.counts, self._thinned, self._calm, self._kept, self.clock,
-            *self._sides,
-            self.capacity, SIDE=lattice.per_block, SLOTS=SLOTS,
-        )  # fmt: skip
-
-    def _share_slots(self, numbers: Tensor, each: int) -> None:
-        launch(
-            births.share_slots, (self.clips,),
-            numbers, self.stops, self._before, self.needed, numbers.shape[1], each, self.capacity, CHUNK=_CHUNK,
+            self.table, self._behind, self.stops, self.needed, self._ranks, self._fills, self.counts, self._thinned,
+            self._calm, self._kept, self._split, self.clock, *self._sides, self.capacity,
+            HALVES=halves, SIDE=lattice.per_block, SLOTS=SLOTS, CHUNK=_CHUNK,
         )  # fmt: skip
 
     def note(self, cells: Tensor, places: Tensor) -> None:
@@ -137,7 +125,7 @@ class Particles:
         constants = {"HALVES": self.lattice.halves, "SIDE": self.lattice.per_block, "SLOTS": SLOTS}
         launch(
             steps.find_kept, self._slot_grid,
-            self.table, self.stops, self._kept, places, self.clock, *self._sides, self.capacity, **constants,
+            self.table, self.stops, self._kept, *self._sides, self.capacity, **constants,
         )  # fmt: skip
         launch(
             steps.note, self._slot_grid,
@@ -145,7 +133,7 @@ class Particles:
         )  # fmt: skip
 
     def move(self, fields: StepFlows) -> None:
-        """Move them by the step at hand, and drop what is lost on the way."""
+        """Move them by the step at hand, drop what is lost on the way, and set the clock on; after `settle`."""
         backward = fields.forward if fields.backward is None else fields.backward
         mask = fields.forward if fields.mask is None else fields.mask
         launch(
@@ -157,13 +145,13 @@ class Particles:
 
     # Between steps, with a word to the host
 
-    def tick(self) -> None:
-        """Set the clock one step on."""
+    def skip(self) -> None:
+        """Set the clock on over a step without motion."""
         self.clock += 1
 
     def set_clock(self, frame: int) -> None:
         """Set the clock to the first step of a chunk, which leads on from `frame`."""
-        self.clock.copy_(torch.tensor([0, frame], dtype=torch.int32))
+        self.clock.copy_(torch.tensor([0, frame, 0], dtype=torch.int32))
 
     def copy(self, capacity: int) -> "Particles":
         """Return a copy in the same slots, with room for `capacity` a clip."""

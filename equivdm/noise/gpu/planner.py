@@ -1,6 +1,7 @@
 """Motion plans of batches of clips on a GPU: the planner of `equivdm.noise.planner`, for tensors of the device."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import torch
 
@@ -13,6 +14,8 @@ from equivdm.noise.state import State
 from equivdm.noise.table import BIRTH, PATH, SITE
 
 Tensor = torch.Tensor
+Work = Callable[[Tensor, Tensor, Collection[int]], object]
+"""Fills cells at the places of the frames that are emitted; what it returns is kept until the device is done."""
 
 _ROOM = 2  # times the initial number of particles; where a clip needs more, its chunk is done again
 
@@ -73,7 +76,11 @@ class DevicePlanner:
     def finish(self, frames: Collection[int] | None = None) -> None:
         """Close the frame that waits; the videos end there. ValueError where they have ended already."""
         self._check_open()
-        self._run(range(self.frame, self.frame + 1), frames, self._close)
+        self._run(
+            range(self.frame, self.frame + 1),
+            frames,
+            lambda cells, places, emitted: self._close(cells, places, bool(emitted)),
+        )
         self._finished = True
 
     def take(self) -> DevicePlans:
@@ -148,8 +155,8 @@ class DevicePlanner:
         mask = None if occlusion is None else occlusion.contiguous().view(torch.uint8).to(device)
         return StepFlows(forward.contiguous(), None if backward is None else backward.contiguous(), mask)
 
-    def _run(self, numbers: range, frames: Collection[int] | None, work: Callable[[Tensor, Tensor], object]) -> None:
-        """Do `work(cells, places)` for the frames `numbers`; again with more room where the slots did not suffice."""
+    def _run(self, numbers: range, frames: Collection[int] | None, work: Work) -> None:
+        """Do `work(cells, places, emitted)` for these frames; again with more room where the slots did not suffice."""
         chosen = tuple(number for number in numbers if frames is None or number in frames)
         place_of = {number: place for place, number in enumerate(chosen)}
         places = [place_of.get(number, -1) for number in numbers]
@@ -160,7 +167,7 @@ class DevicePlanner:
             shape = (len(chosen), now.clips, now.capacity)
             cells = torch.full(shape, -1, dtype=cell_type(now.lattice.grid), device=now.device)
             now.set_clock(numbers.start)
-            recorded = work(cells, on_device)
+            recorded = work(cells, on_device, place_of)
             needed = int(now.needed.max())  # waits for the device, as what was recorded must
             del recorded
             if needed <= now.capacity:
@@ -170,33 +177,36 @@ class DevicePlanner:
         if chosen:
             self._emitted.append((chosen, cells))
 
-    def _follow(self, fields: StepFlows, cuts: Collection[int], cells: Tensor, places: Tensor) -> Replay:
+    def _follow(
+        self, fields: StepFlows, cuts: Collection[int], cells: Tensor, places: Tensor, emitted: Collection[int]
+    ) -> list[Replay]:
         particles, moved = self._particles, self._moved
 
-        def step(moved: bool) -> None:
+        def step(moved: bool, emits: bool) -> None:
             if moved and fields.leads_only:
                 particles.cull(fields)
-            self._close(cells, places)
+            self._close(cells, places, emits)
             particles.move(fields)
-            particles.tick()
 
-        replay = Replay(lambda: step(True), particles.device)
-        for number in range(self.frame + 1, self.frame + 1 + fields.forward.shape[1]):
-            if number in cuts:
-                self._close(cells, places)
-                particles.tick()
+        replays = [Replay(partial(step, True, emits), particles.device) for emits in (False, True)]
+        for frame in range(self.frame, self.frame + fields.forward.shape[1]):
+            emits = frame in emitted
+            if frame + 1 in cuts:
+                self._close(cells, places, emits)
+                particles.skip()
                 particles.restart()
             elif moved:
-                replay()
+                replays[emits]()
             else:
-                step(False)
-            moved = number not in cuts
-        return replay
+                step(False, emits)
+            moved = frame + 1 not in cuts
+        return replays
 
-    def _close(self, cells: Tensor, places: Tensor) -> None:
+    def _close(self, cells: Tensor, places: Tensor, emits: bool) -> None:
         """Bring the waiting frame to its final state, and note it where it is to be emitted."""
         self._particles.settle()
-        self._particles.note(cells, places)
+        if emits:
+            self._particles.note(cells, places)
 
 
 def _device(name: torch.device | str) -> torch.device:

@@ -6,7 +6,22 @@ from equivdm.noise.births import ROOT
 from equivdm.noise.gpu.kernels import kernel
 from equivdm.noise.gpu.kernels.flow import block_of
 from equivdm.noise.gpu.kernels.random import hashed
-from equivdm.noise.gpu.kernels.table import BIRTH, BLOCK, FRAME, PATH, PIXELS, SHIFT, SITE, U, V, X, Y, slots
+from equivdm.noise.gpu.kernels.table import (
+    BIRTH,
+    BLOCK,
+    FRAME,
+    MOVE,
+    PATH,
+    PIXELS,
+    SHIFT,
+    SITE,
+    STEP,
+    U,
+    V,
+    X,
+    Y,
+    slots,
+)
 from equivdm.noise.particles import STARVED
 from equivdm.noise.philox import Stream
 from equivdm.noise.tracks import DEEPEST
@@ -18,109 +33,90 @@ _SHIFT = tl.constexpr(int(Stream.SHIFT))
 
 
 @kernel
-def _census(counts, thinned, clip, blocks, columns, HALVES: tl.constexpr, SLOTS: tl.constexpr):
-    """Return the blocks of this program, which of them exist, their cells, and of each cell its number of particles,
-    that of its fullest block, and how many of its blocks are empty.
+def _census(counts, thinned, cell, real, columns, HALVES: tl.constexpr):
+    """Return the number of particles of cells, that of their fullest blocks, and how many of their blocks are empty.
+
+    `counts` and `thinned` are those of one clip.
     """
-    block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
-    real = block < blocks
-    across, up = block // columns // HALVES, block % columns // HALVES
-    corner = across * HALVES * columns + up * HALVES
-    held, most, empty = tl.zeros_like(block), tl.zeros_like(block), tl.zeros_like(block)
+    across = columns // HALVES
+    corner = cell // across * HALVES * columns + cell % across * HALVES
+    held, most, empty = tl.zeros_like(cell), tl.zeros_like(cell), tl.zeros_like(cell)
     for down in tl.static_range(HALVES):
         for right in tl.static_range(HALVES):
-            at = clip * blocks + corner + down * columns + right
+            at = corner + down * columns + right
             count = tl.load(counts + at, mask=real, other=1) - tl.load(thinned + at, mask=real, other=0)
             held += count
             most = tl.maximum(most, count)
             empty += (count == 0).to(tl.int32)
-    return block, real, across * (columns // HALVES) + up, held, most, empty
+    return held, most, empty
 
 
 @kernel
-def find_thin(counts, thinned, split, rows, columns, per_cell, HALVES: tl.constexpr, SLOTS: tl.constexpr):
-    """Write the number of particles of each cell that splits, else 0; see `equivdm.noise.blocks.find_thin`."""
-    clip, blocks, area = tl.program_id(1), rows * columns, per_cell * per_cell
-    _, real, cell, held, most, empty = _census(counts, thinned, clip, blocks, columns, HALVES, SLOTS)
-    splits = (2 * held < area) & (empty <= 1) & (4 * HALVES * HALVES * most <= 3 * area) & (HALVES > 1)
-    tl.store(split + clip * (blocks // (HALVES * HALVES)) + cell, tl.where(splits, held, 0), mask=real)
+def _cell_of(block, columns, HALVES: tl.constexpr):
+    return block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
 
 
 @kernel
-def find_bare(counts, thinned, split, ranks, fills, rows, columns, HALVES: tl.constexpr, SLOTS: tl.constexpr):
-    """Find the blocks to be filled, after the splits; see `equivdm.noise.blocks.find_bare`.
+def mark_parents(
+    table, stops, counts, thinned, split, parents, blocks, columns, per_cell, capacity,
+    HALVES: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """Count the particles of each program that split, and write the number of particles of their cells.
 
-    Writes the place of a block among those of its program that are filled, else -1; and the number of those.
+    `split` is 0 for all other cells; see `equivdm.noise.blocks.find_thin`.
     """
-    clip, blocks = tl.program_id(1), rows * columns
-    block, real, cell, held, _, _ = _census(counts, thinned, clip, blocks, columns, HALVES, SLOTS)
-    waits = tl.load(split + clip * (blocks // (HALVES * HALVES)) + cell, mask=real, other=0) > 0
-    at = clip * blocks + block
-    own = tl.load(counts + at, mask=real, other=1) - tl.load(thinned + at, mask=real, other=0)
-    bare = (real & (own == 0) & (held < _STARVED) & ~waits).to(tl.int32)
-    tl.store(ranks + at, tl.where(bare > 0, tl.cumsum(bare, 0) - 1, -1), mask=real)
-    tl.store(fills + clip * tl.num_programs(0) + tl.program_id(0), tl.sum(bare, 0))
-
-
-@kernel
-def _parents(here, row, split, used, columns, HALVES: tl.constexpr):
-    """Return which slots hold a particle that splits, as 0 or 1, and the number of particles in its cell."""
-    block = tl.load(here + BLOCK * row, mask=used, other=-1)
-    cell = block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
-    held = tl.load(split + cell, mask=block >= 0, other=0)
-    path = tl.load(here + PATH * row, mask=held > 0, other=0)
-    return ((held > 0) & (path <= _LAST_PATH)).to(tl.int32), held
-
-
-@kernel
-def count_parents(table, stops, split, parents, cells, columns, capacity, HALVES: tl.constexpr, SLOTS: tl.constexpr):
-    """Count the particles of each program that split."""
     clip, slot, used = slots(stops, SLOTS)
+    row, area = tl.num_programs(1) * capacity, per_cell * per_cell
     here = table + clip * capacity + slot
-    chosen, _ = _parents(here, tl.num_programs(1) * capacity, split + clip * cells, used, columns, HALVES)
-    tl.store(parents + clip * tl.num_programs(0) + tl.program_id(0), tl.sum(chosen, 0))
+    block = tl.load(here + BLOCK * row, mask=used, other=-1)
+    live, cell = block >= 0, _cell_of(block, columns, HALVES)
+    held, most, empty = _census(counts + clip * blocks, thinned + clip * blocks, cell, live, columns, HALVES)
+    thin = live & (2 * held < area) & (empty <= 1) & (4 * HALVES * HALVES * most <= 3 * area) & (HALVES > 1)
+    tl.store(split + clip * (blocks // (HALVES * HALVES)) + cell, held, mask=thin)
+    chosen = thin & (tl.load(here + PATH * row, mask=thin, other=0) <= _LAST_PATH)
+    tl.store(parents + clip * tl.num_programs(0) + tl.program_id(0), tl.sum(chosen.to(tl.int32), 0))
 
 
 @kernel
-def _scan(numbers, count, base, each, CHUNK: tl.constexpr):
-    """Turn numbers of things that take `each` slots into the slot of the first; return the slot behind the last."""
+def _share(numbers, stops, behind, needed, each, capacity, CHUNK: tl.constexpr):
+    """Return the first slot behind the last in use for what this program adds, `each` times its number, in order.
+
+    The first program writes where the slots in use end with all of it.
+    """
+    clip, count = tl.program_id(1), tl.num_programs(0)
+    before = tl.zeros((), tl.int32)
+    total = tl.zeros((), tl.int32)
     for first in range(0, count, CHUNK):
         at = first + tl.arange(0, CHUNK)
-        number = tl.load(numbers + at, mask=at < count, other=0) * each
-        tl.store(numbers + at, base + tl.cumsum(number, 0) - number, mask=at < count)
-        base += tl.sum(number, 0)
-    return base
-
-
-@kernel
-def share_slots(numbers, stops, before, needed, count, each, capacity, CHUNK: tl.constexpr):
-    """Give slots behind the last to what each program adds, in order; one program for a clip."""
-    clip = tl.program_id(0)
+        number = tl.load(numbers + clip * count + at, mask=at < count, other=0)
+        before += tl.sum(tl.where(at < tl.program_id(0), number, 0), 0)
+        total += tl.sum(number, 0)
     stop = tl.load(stops + clip)
-    tl.store(before + clip, stop)
-    stop = _scan(numbers + clip * count, count, stop, each, CHUNK)
-    tl.store(needed + clip, tl.maximum(tl.load(needed + clip), stop))
-    tl.store(stops + clip, tl.minimum(stop, capacity))
+    if tl.program_id(0) == 0:
+        end = stop + total * each
+        tl.store(needed + clip, tl.maximum(tl.load(needed + clip), end))
+        tl.store(behind + clip, tl.minimum(end, capacity))
+    return stop + before * each
 
 
 @kernel
 def split_parents(
-    table, before, split, parents, spread, counts, height, width, rows, columns, capacity,
-    HALVES: tl.constexpr, SLOTS: tl.constexpr,
+    table, stops, behind, needed, split, parents, spread, counts, height, width, rows, columns, capacity,
+    HALVES: tl.constexpr, SLOTS: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
     """Put four children in the place of each parent."""
-    clip, slot, used = slots(before, SLOTS)
-    if tl.program_id(0) * SLOTS >= tl.load(before + clip):
-        return
-    row = tl.num_programs(1) * capacity
-    blocks = rows * columns
-    here = table + clip * capacity + slot
-    cells = split + clip * (blocks // (HALVES * HALVES))
-    chosen, held = _parents(here, row, cells, used, columns, HALVES)
-    first = tl.load(parents + clip * tl.num_programs(0) + tl.program_id(0)) + 4 * (tl.cumsum(chosen, 0) - chosen)
-    chosen = chosen > 0
-    if tl.max(chosen.to(tl.int32), 0) > 0:
-        was = tl.load(here + BLOCK * row, mask=chosen, other=0)
+    clip, slot, used = slots(stops, SLOTS)
+    own = tl.load(parents + clip * tl.num_programs(0) + tl.program_id(0))
+    if (own > 0) | (tl.program_id(0) == 0):
+        first = _share(parents, stops, behind, needed, 4, capacity, CHUNK)
+        row, blocks = tl.num_programs(1) * capacity, rows * columns
+        here = table + clip * capacity + slot
+        was = tl.load(here + BLOCK * row, mask=used, other=-1)
+        cells = split + clip * (blocks // (HALVES * HALVES))
+        held = tl.load(cells + _cell_of(was, columns, HALVES), mask=was >= 0, other=0)
+        path = tl.load(here + PATH * row, mask=held > 0, other=0)
+        chosen = (held > 0) & (path <= _LAST_PATH)
+        first += 4 * (tl.cumsum(chosen.to(tl.int32), 0) - chosen.to(tl.int32))
         tl.atomic_add(counts + clip * blocks + was, -1, mask=chosen, sem="relaxed")
         tl.store(here + BLOCK * row, -1, mask=chosen)
         down = tl.load(spread + 2 * held, mask=chosen, other=0)
@@ -129,7 +125,6 @@ def split_parents(
         y = tl.load(here + Y * row, mask=chosen, other=0)
         birth = tl.load(here + BIRTH * row, mask=chosen, other=0)
         site = tl.load(here + SITE * row, mask=chosen, other=0)
-        path = tl.load(here + PATH * row, mask=chosen, other=0)
         shift = tl.load(here + SHIFT * row, mask=chosen, other=0)
         for child in tl.static_range(4):
             cx = tl.minimum(tl.maximum(x + (2 * (child & 1) - 1) * right, 0), width * PIXELS - 1)
@@ -139,6 +134,24 @@ def split_parents(
             there = table + clip * capacity + at
             _add(there, row, cx, cy, block, birth, site, 4 * path + child, shift, chosen & (at < capacity))
             tl.atomic_add(counts + clip * blocks + block, 1, mask=chosen, sem="relaxed")
+
+
+@kernel
+def find_bare(counts, thinned, split, ranks, fills, rows, columns, HALVES: tl.constexpr, SLOTS: tl.constexpr):
+    """Find the blocks to be filled, after the splits; see `equivdm.noise.blocks.find_bare`.
+
+    Writes the place of a block among those of its program that are filled, else -1; and the number of those.
+    """
+    clip, blocks = tl.program_id(1), rows * columns
+    block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
+    real, cell = block < blocks, _cell_of(block, columns, HALVES)
+    held, _, _ = _census(counts + clip * blocks, thinned + clip * blocks, cell, real, columns, HALVES)
+    waits = tl.load(split + clip * (blocks // (HALVES * HALVES)) + cell, mask=real, other=0) > 0
+    at = clip * blocks + block
+    own = tl.load(counts + at, mask=real, other=1) - tl.load(thinned + at, mask=real, other=0)
+    bare = (real & (own == 0) & (held < _STARVED) & ~waits).to(tl.int32)
+    tl.store(ranks + at, tl.where(bare > 0, tl.cumsum(bare, 0) - 1, -1), mask=real)
+    tl.store(fills + clip * tl.num_programs(0) + tl.program_id(0), tl.sum(bare, 0))
 
 
 @kernel
@@ -179,29 +192,34 @@ def _site(block, place, columns, SIDE: tl.constexpr):
 
 @kernel
 def fill(
-    table, ranks, fills, counts, thinned, calm, kept, clock, height, width, rows, columns, capacity,
-    SIDE: tl.constexpr, SLOTS: tl.constexpr,
+    table, behind, stops, needed, ranks, fills, counts, thinned, calm, kept, split, clock,
+    height, width, rows, columns, capacity,
+    HALVES: tl.constexpr, SIDE: tl.constexpr, SLOTS: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
     """Give birth to a particle at each of the SIDE x SIDE sites of the blocks to be filled, block by block.
 
-    And clear what is counted and marked by blocks, for the next step.
+    And clear what is counted and marked by blocks and cells, for the next step.
     """
-    clip = tl.program_id(1)
+    clip, blocks = tl.program_id(1), rows * columns
     block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
-    real, at = block < rows * columns, clip * rows * columns + block
+    real, at = block < blocks, clip * blocks + block
     tl.store(counts + at, 0, mask=real)
     tl.store(thinned + at, 0, mask=real)
     tl.store(calm + at, 0, mask=real)
     tl.store(kept + at, 0, mask=real)
-    rank = tl.load(ranks + at, mask=real, other=-1)
-    first = tl.load(fills + clip * tl.num_programs(0) + tl.program_id(0)) + rank * (SIDE * SIDE)
-    if tl.max(rank, 0) >= 0:
+    cells = split + clip * (blocks // (HALVES * HALVES))
+    tl.store(cells + _cell_of(block, columns, HALVES), 0, mask=real)
+    if (tl.program_id(0) == 0) & (clip == 0):
+        tl.store(clock + MOVE, tl.load(clock + STEP))
+    own = tl.load(fills + clip * tl.num_programs(0) + tl.program_id(0))
+    if (own > 0) | (tl.program_id(0) == 0):
+        rank = tl.load(ranks + at, mask=real, other=-1)
+        first = _share(fills, behind, stops, needed, SIDE * SIDE, capacity, CHUNK) + rank * (SIDE * SIDE)
         frame = tl.load(clock + FRAME)
         for place in range(SIDE * SIDE):
             site = _site(block, place, columns, SIDE)
-            at = first + place
-            there = table + clip * capacity + at
-            room = (rank >= 0) & (at < capacity)
+            there = table + clip * capacity + first + place
+            room = (rank >= 0) & (first + place < capacity)
             row = tl.num_programs(1) * capacity
             _bear(there, row, site, frame, height, width, rows, columns, SIDE, room)
 

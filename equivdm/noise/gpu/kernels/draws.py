@@ -8,6 +8,7 @@ from equivdm.noise.philox import GROUP_SHIFT, Stream
 from equivdm.noise.tracks import DEEPEST
 
 _DEEPEST = tl.constexpr(DEEPEST)
+_TOGETHER = tl.constexpr(4)  # a block of 4 x 4 particles a cell, a row of a block of 8 x 8
 _GROUP_SHIFT = tl.constexpr(GROUP_SHIFT)
 _INDEPENDENT = tl.constexpr(int(Stream.INDEPENDENT))
 
@@ -42,7 +43,8 @@ def add_values(
 ):  # fmt: skip
     """Add each particle's values of a group of channels to its cell in every emitted frame.
 
-    `sums`, of shape (clips, frames, groups, cells, 4), holds the sums of two channels in each number of 64 bits.
+    `sums`, of shape (clips, frames, groups, cells, 4), holds the sums of two channels in each number of 64 bits. Slots
+    in a row hold neighbours, born side by side: where a few of them lie in one cell, their sum is added at once.
     """
     group, clip = tl.program_id(1), tl.program_id(2)
     groups, clips = tl.num_programs(1), tl.num_programs(2)
@@ -59,15 +61,31 @@ def add_values(
     v0, v1, v2, v3, v4, v5, v6, v7, depth = values(site, birth, path, last, k0, k1, table)
     s0, s1 = _packed(v0, v1, depth), _packed(v2, v3, depth)
     s2, s3 = _packed(v4, v5, depth), _packed(v6, v7, depth)
+    t0, t1 = _sum_neighbours(s0, SLOTS), _sum_neighbours(s1, SLOTS)
+    t2, t3 = _sum_neighbours(s2, SLOTS), _sum_neighbours(s3, SLOTS)
     for frame in range(frames):
         cell = _cells_of(cells, tl.zeros_like(group) + frame, clip, clips, capacity, slot)
-        held = cell >= 0
         row = (clip.to(tl.int64) * frames + frame) * groups + group
-        into = sums + (row * grid_cells + cell) * 4
-        tl.atomic_add(into, s0, mask=held, sem="relaxed")
-        tl.atomic_add(into + 1, s1, mask=held, sem="relaxed")
-        tl.atomic_add(into + 2, s2, mask=held, sem="relaxed")
-        tl.atomic_add(into + 3, s3, mask=held, sem="relaxed")
+        into = sums + row * grid_cells * 4
+        few = tl.reshape(cell, (SLOTS // _TOGETHER, _TOGETHER))
+        shared = tl.max(few, 1)
+        together = (tl.min(few, 1) == shared) & (shared >= 0)
+        _add_four(into + shared * 4, t0, t1, t2, t3, together)
+        alone = tl.broadcast_to((~together)[:, None], (SLOTS // _TOGETHER, _TOGETHER))
+        _add_four(into + cell * 4, s0, s1, s2, s3, (cell >= 0) & tl.reshape(alone, (SLOTS,)))
+
+
+@kernel
+def _sum_neighbours(each, SLOTS: tl.constexpr):
+    return tl.sum(tl.reshape(each, (SLOTS // _TOGETHER, _TOGETHER)), 1)
+
+
+@kernel
+def _add_four(into, a, b, c, d, mask):
+    tl.atomic_add(into, a, mask=mask, sem="relaxed")
+    tl.atomic_add(into + 1, b, mask=mask, sem="relaxed")
+    tl.atomic_add(into + 2, c, mask=mask, sem="relaxed")
+    tl.atomic_add(into + 3, d, mask=mask, sem="relaxed")
 
 
 @kernel

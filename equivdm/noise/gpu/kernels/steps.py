@@ -13,6 +13,7 @@ from equivdm.noise.gpu.kernels.table import (
     BIRTH,
     BLOCK,
     FRAME,
+    MOVE,
     PATH,
     PIXEL_BITS,
     PIXELS,
@@ -33,9 +34,8 @@ _THINNING = tl.constexpr(int(Stream.THINNING))
 
 
 @kernel
-def _frame_of(flow, clock, clip, steps, height, width):
-    """Return where a clip's field of the step at hand begins, for fields of height x width."""
-    step = tl.load(clock + STEP)
+def _frame_of(flow, step, clip, steps, height, width):
+    """Return where a clip's field of a step begins, for fields of height x width."""
     return flow + (clip.to(tl.int64) * steps + step) * height * width
 
 
@@ -44,8 +44,15 @@ def move(
     table, stops, counts, clock, forward, backward, mask, steps, height, width, rows, columns, capacity,
     TWO_WAYS: tl.constexpr, MASKED: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    """Move particles by the forward flow; empty the slots of those that are lost; count the others by blocks."""
+    """Move particles by the forward flow; empty the slots of those that are lost; count the others by blocks.
+
+    And set the clock on.
+    """
     clip, slot, used = slots(stops, SLOTS)
+    step = tl.load(clock + MOVE)
+    if (tl.program_id(0) == 0) & (clip == 0):
+        tl.store(clock + STEP, step + 1)
+        tl.store(clock + FRAME, tl.load(clock + FRAME) + 1)
     if tl.program_id(0) * SLOTS >= tl.load(stops + clip):
         return
     row = tl.num_programs(1) * capacity
@@ -53,16 +60,16 @@ def move(
     live = used & (tl.load(here + BLOCK * row, mask=used, other=-1) >= 0)
     x = tl.load(here + X * row, mask=live, other=0)
     y = tl.load(here + Y * row, mask=live, other=0)
-    flow = _frame_of(forward, clock, clip, steps, height, width * 2)
+    flow = _frame_of(forward, step, clip, steps, height, width * 2)
     u, v = sample(flow, x, y, height, width, live)
     seen = live & (u != UNKNOWN)
     if MASKED:
-        hides = _frame_of(mask, clock, clip, steps, height, width)
+        hides = _frame_of(mask, step, clip, steps, height, width)
         seen &= tl.load(hides + (y >> PIXEL_BITS) * width + (x >> PIXEL_BITS), mask=live, other=0) == 0
     x, y = x + u, y + v
     seen &= (x >= 0) & (x < width * PIXELS) & (y >= 0) & (y < height * PIXELS)
     if TWO_WAYS:
-        back = _frame_of(backward, clock, clip, steps, height, width * 2)
+        back = _frame_of(backward, step, clip, steps, height, width * 2)
         seen &= agrees(back, x, y, u, v, height, width, live)
     block = block_of(x, y, height, width, rows, columns)
     tl.store(here + X * row, x, mask=seen)
@@ -91,7 +98,7 @@ def find_jumps(
     y = tl.load(here + Y * row, mask=crowded, other=0)
     u = tl.load(here + U * row, mask=crowded, other=0)
     v = tl.load(here + V * row, mask=crowded, other=0)
-    flow = _frame_of(following, clock, clip, steps, height, width * 2)
+    flow = _frame_of(following, tl.load(clock + STEP), clip, steps, height, width * 2)
     jump = crowded & jumps(flow, x, y, u, v, height, width, crowded)
     tl.store(jumped + clip * capacity + slot, jump.to(tl.int8), mask=used)
     tl.atomic_add(calm + clip * blocks + block, 1, mask=crowded & ~jump, sem="relaxed")
@@ -152,14 +159,13 @@ def _places(table, slot, clip, used, height, width, rows, columns, capacity, HAL
 
 @kernel
 def find_kept(
-    table, stops, kept, places, clock, height, width, rows, columns, capacity,
+    table, stops, kept, height, width, rows, columns, capacity,
     HALVES: tl.constexpr, SIDE: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    """Mark the cells that keep a particle of their own, where the waiting frame is one to be emitted."""
-    if tl.load(places + tl.load(clock + STEP)) >= 0:
-        clip, slot, used = slots(stops, SLOTS)
-        own, there = _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES, SIDE)
-        tl.store(kept + clip * rows * columns + own, 1, mask=(own >= 0) & (own == there))
+    """Mark the cells that keep a particle of their own."""
+    clip, slot, used = slots(stops, SLOTS)
+    own, there = _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES, SIDE)
+    tl.store(kept + clip * rows * columns + own, 1, mask=(own >= 0) & (own == there))
 
 
 @kernel
@@ -167,14 +173,10 @@ def note(
     table, stops, cells, kept, places, clock, height, width, rows, columns, capacity,
     HALVES: tl.constexpr, SIDE: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    """Write the cell that each particle is counted in, -1 for an empty slot, where the waiting frame is to be emitted.
-
-    See `equivdm.noise.cells.count_in`.
-    """
+    """Write the cell that each particle is counted in, -1 for an empty slot; see `equivdm.noise.cells.count_in`."""
     place = tl.load(places + tl.load(clock + STEP))
-    if place >= 0:
-        clip, slot, used = slots(stops, SLOTS)
-        own, there = _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES, SIDE)
-        goes = tl.load(kept + clip * rows * columns + own, mask=own >= 0, other=0) > 0
-        at = cells + (place.to(tl.int64) * tl.num_programs(1) + clip) * capacity + slot
-        tl.store(at, tl.where(goes, there, own).to(cells.dtype.element_ty), mask=slot < capacity)
+    clip, slot, used = slots(stops, SLOTS)
+    own, there = _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES, SIDE)
+    goes = tl.load(kept + clip * rows * columns + own, mask=own >= 0, other=0) > 0
+    at = cells + (place.to(tl.int64) * tl.num_programs(1) + clip) * capacity + slot
+    tl.store(at, tl.where(goes, there, own).to(cells.dtype.element_ty), mask=slot < capacity)

@@ -20,7 +20,12 @@ PIXELS = tl.constexpr(PIXEL)
 PIXEL_BITS = tl.constexpr(BITS_OF_A_PIXEL)
 STEP = tl.constexpr(0)
 FRAME = tl.constexpr(1)
-"""Words of the clock: the step of the flow at hand, and the number of the frame that waits."""
+MOVE = tl.constexpr(2)
+"""Words of the clock: the step of the flow at hand, the number of the frame that waits, and the step once more.
+
+`fill` writes the last, which `move` reads, and `move` the first two, which all others read: so no program reads what
+another one of the same kernel writes, and no kernel is launched for the clock alone.
+"""
 
 
 @kernel

@@ -1,5 +1,7 @@
 """The kernels of the GPU, run by Triton's interpreter where there is none, give the bits of the host."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from equivdm.noise import MotionPlanner, plan_motion, plan_motions
 from equivdm.noise.gpu import particles, plan
 from equivdm.noise.gpu import planner as gpu_planner
+from equivdm.noise.gpu.kernels import launch
 from equivdm.noise.gpu.motion import plan_on_device, plan_one_on_device
 from equivdm.noise.gpu.plan import DevicePlans
 from equivdm.noise.gpu.planner import DevicePlanner
@@ -70,6 +73,27 @@ def test_chunks_have_the_bits_of_one_pass(room: int, monkeypatch: pytest.MonkeyP
     assert planner.capacity > before or room > 1
     noise = torch.cat([part.noise([3], 3)[0] for part in [*parts, planner.take()]])
     np.testing.assert_array_equal(noise.numpy(), whole)
+
+
+@pytest.mark.parametrize(("two_ways", "launches"), [(True, 6), (False, 8)])
+def test_a_step_is_few_launches(two_ways: bool, launches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU each takes a microsecond or two, however little it does; two more note a frame that is emitted."""
+    names: list[str] = []
+
+    def counted(kernel: Any, *arguments: Any, **constants: Any) -> None:
+        names.append(kernel.fn.__name__)
+        launch(kernel, *arguments, **constants)
+
+    monkeypatch.setattr(particles, "launch", counted)
+    flow = batch_of(("turn",))[:, :2]
+    planner = DevicePlanner(SIZE, grid=GRID, device="cpu")
+    planner.extend(flow[:, :1], flow[:, :1] if two_ways else None, frames=())
+    names.clear()
+    planner.extend(flow[:, 1:], -flow[:, 1:] if two_ways else None, frames=())
+    assert len(names) == launches
+    names.clear()
+    planner.finish(frames=(2,))
+    assert names[-2:] == ["find_kept", "note"]
 
 
 def test_a_state_goes_from_host_to_device_and_back() -> None:
