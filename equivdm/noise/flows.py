@@ -275,9 +275,9 @@ def _count(block: Some, even: Counts, odd: Counts) -> None:
 def overtaken(table: Table, crowd: Some, following: StepFlow, blocks: int, nominal: int) -> Some:
     """Return the particles that something has moved over, by forward flow alone.
 
-    Of the `crowd`, all those in some of the `blocks`: their velocity would jump, |v' - v|^2 > 0.5 + 0.06
-    (|v|^2 + |v'|^2), and at least half the nominal number in their block goes on as it came: two motions have met, and
-    those are the ones to be seen. Where all turn at once, as a camera may, none is hidden.
+    `crowd` are all the particles of some of the lattice's `blocks`. Lost are those whose velocity would jump,
+    |v' - v|^2 > 0.5 + 0.06 (|v|^2 + |v'|^2), where at least half the nominal number in their block goes on as it came:
+    two motions have met, and those are the ones to be seen. Where all turn at once, as a camera may, none is hidden.
     """
     jumps = np.empty(crowd.shape[0], np.bool_)
     calm = np.zeros(blocks, np.int32)
