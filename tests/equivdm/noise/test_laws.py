@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equivdm.noise import MotionPlan, independent_noise, mix, plan_motion
-from tests.equivdm.noise.motions import GRID, MOTIONS, SIZE, coverage, smooth_flow
+from equivdm.noise import MotionPlan, MotionPlanner, independent_noise, mix, plan_motion
+from tests.equivdm.noise.motions import GRID, MOTIONS, SIZE, affine_flow, coverage, smooth_flow, turn
 
 SEEDS, CHANNELS = 48, 8
 SIGMAS = 4.5
@@ -124,3 +124,24 @@ def test_a_mixed_draw_is_the_mix_of_its_parts() -> None:
     plan = plan_motion(smooth_flow((32, 48), 2, seed=1), grid=(8, 12))
     parts = mix(plan.noise(4, 3), independent_noise((3, 3, 8, 12), 4), 0.7)
     np.testing.assert_array_equal(plan.noise(4, 3, beta=0.7), parts)
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(seed=st.integers(0, 1 << 30), per_cell=st.integers(1, 8))
+def test_whatever_happens_no_cell_is_empty_and_the_plan_comes_back(seed: int, per_cell: int) -> None:
+    """Turns and zooms, waves, and halves that part or meet, one after another; with the check, a mask, or neither."""
+    generator = np.random.default_rng(seed)
+    size, grid = tuple(generator.integers(20, 80, 2).tolist()), tuple(generator.integers(2, 12, 2).tolist())
+    planner = MotionPlanner(size, grid=grid, per_cell=per_cell)
+    for _ in range(3):
+        halves = np.zeros((3, *size, 2), np.float32)
+        halves[:, :, size[1] // 2 :, 0] = generator.normal(0, 4)
+        motion = turn(size, degrees=generator.normal(0, 6), zoom=np.exp(generator.normal(0, 0.2)))
+        flow = (halves, affine_flow(size, 3, motion), smooth_flow(size, 3, seed, strength=4))[generator.integers(3)]
+        back = (None, -flow)[generator.integers(2)]
+        hidden = (None, generator.random((3, *size)) < 0.1)[generator.integers(2)]
+        planner.extend(flow, back, occlusion=hidden, unknown="fresh")
+        plan = planner.take()
+        assert coverage(plan).min() >= 1
+        assert MotionPlan.from_bytes(plan.to_bytes()) == plan
+        assert np.isfinite(plan.noise(seed, 4)).all()
