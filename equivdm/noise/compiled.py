@@ -5,7 +5,7 @@ a changed callee elsewhere.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numba
@@ -13,6 +13,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.types import Type
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 Arguments = ParamSpec("Arguments")
@@ -21,6 +24,10 @@ Result = TypeVar("Result")
 
 Integer = int | np.integer
 """A whole number inside a kernel."""
+Code = Any
+"""A number, or an array, in the compiler's own language, whose classes type checkers cannot follow."""
+Instruction = tuple[Signature, Callable[[BaseContext, ir.IRBuilder, Signature, Sequence[Code]], Code]]
+"""The types of an instruction's result and arguments, and what writes it into a kernel."""
 
 
 def constant(array: np.ndarray) -> np.ndarray:
@@ -52,7 +59,7 @@ def _compiled(function: Callable[Arguments, Result], *, inline: bool) -> Callabl
         return numba.njit(nogil=True, forceinline=inline)(bare)
 
 
-def instruction(generate: Callable[..., Any]) -> Callable[..., Any]:
+def instruction(generate: Callable[..., Instruction]) -> Callable[..., Any]:
     """Let kernels call what `generate` writes in the compiler's own language; see `numba.extending.intrinsic`.
 
     For the few places where it must be told how to use vector units.
@@ -61,11 +68,11 @@ def instruction(generate: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @instruction
-def fetch(_, array, place):
+def fetch(_: object, array: Type, place: Type) -> Instruction:
     """Have an entry of `array` on its way to the innermost cache by the time that it is read."""
     signature = types.void(array, place)
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[Code]) -> Code:
         word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)

@@ -7,14 +7,16 @@ compiler turns into vector instructions. They index flat arrays: of a last dimen
 compiler takes one entry at a time.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
 from llvmlite import ir
 from numba import types
+from numba.core.types import Type
 
-from equivdm.noise.compiled import constant, fetch, instruction, kernel
+from equivdm.noise.compiled import Code, Instruction, constant, fetch, instruction, kernel
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 from equivdm.noise.table import BLOCK, GONE, Counts, Some, Table, U, V, X, Y
 
@@ -41,14 +43,14 @@ HALF_SQUARE = PIXEL * PIXEL >> (2 * (PIXEL_BITS - CHECK_BITS) + 1)  # 0.5 px^2 a
 
 
 @instruction
-def _lerp(_, a, b, weight):
+def _lerp(_: object, a: Type, b: Type, weight: Type) -> Instruction:
     """Return a + (b - a) * weight in 32 bits, the product rounded to the nearest; weights have 14 bits.
 
     Plain operators widen to 64 bits, which halves what a vector holds. Corners of one motion differ by at most 0.7 px,
     so the product fits; of others the result is not used.
     """
 
-    def generate(_context, builder, _signature, arguments):
+    def generate(_context: object, builder: ir.IRBuilder, _signature: object, arguments: Sequence[Code]) -> Code:
         start, end, share = arguments
         half, bits = (ir.Constant(start.type, number) for number in (HALF_WEIGHT, WEIGHT_BITS))
         product = builder.mul(builder.sub(end, start), share)

@@ -5,7 +5,7 @@ J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 
 A counter is a label (three words) and a word that holds the use, and the number of a group of eight channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -13,8 +13,11 @@ from jaxtyping import Int16, Int32, UInt32
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.types import Type
+from numba.core.typing.templates import Signature
 
-from equivdm.noise.compiled import Integer, instruction, kernel
+from equivdm.noise.compiled import Code, Instruction, Integer, instruction, kernel
 from equivdm.noise.tracks import DEEPEST, Columns, Entries, Tracks
 
 Labels = Int32[np.ndarray, " n"]
@@ -140,7 +143,7 @@ def _list_splits(plan: Columns, part: tuple[int, int], counters: Int32[np.ndarra
 
 
 @instruction
-def _refine_eight(_, values, at, draws, drawn, signs, shift):
+def _refine_eight(_: object, values: Type, at: Type, draws: Type, drawn: Type, signs: Type, shift: Type) -> Instruction:
     """Let eight values x become (x + s a + t b + r c) / 2, halves to even, so that no draw leans to one side.
 
     In whole numbers of the table's last place, then shifted left. As one vector: the compiler takes number by number,
@@ -148,15 +151,15 @@ def _refine_eight(_, values, at, draws, drawn, signs, shift):
     """
     signature = types.void(values, at, draws, drawn, signs, shift)
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[Code]) -> Code:
         eight = ir.VectorType(ir.IntType(32), GROUP)
 
-        def place(argument, offset):
+        def place(argument: int, offset: int) -> Code:
             data = context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
             first = builder.add(arguments[argument + 1], ir.Constant(ir.IntType(64), offset))
             return builder.bitcast(builder.gep(data, [first]), eight.as_pointer())
 
-        def splat(number):
+        def splat(number: Code) -> Code:
             whole = builder.trunc(number, eight.element)
             vector = builder.insert_element(ir.Constant(eight, ir.Undefined), whole, ir.Constant(ir.IntType(32), 0))
             return builder.shuffle_vector(vector, vector, ir.Constant(eight, [0] * GROUP))
@@ -202,10 +205,12 @@ def _adder(numbers: int) -> Callable[..., None]:
     """
 
     @instruction
-    def add(_, values, at, sums, to):
+    def add(_: object, values: Type, at: Type, sums: Type, to: Type) -> Instruction:
         signature = types.void(values, at, sums, to)
 
-        def generate(context, builder, signature, arguments):
+        def generate(
+            context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[Code]
+        ) -> Code:
             vector = ir.VectorType(ir.IntType(32), numbers).as_pointer()
             pairs = zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
             source, target = (

@@ -7,6 +7,18 @@ from typing import Any
 
 import torch
 import triton
+import triton.language as tl
+
+Pointer = tl.tensor
+"""Where the first of a tensor's numbers lies on the device; what the host passes a tensor for."""
+Pointers = tl.tensor
+"""A place for each lane of a program."""
+Block = tl.tensor
+"""A number, or a truth value, for each lane of a program."""
+Scalar = tl.tensor
+"""A number for all lanes; what the host passes a Python number for."""
+Number = tl.tensor
+"""A `Block` or a `Scalar`; triton reads no union."""
 
 
 def kernel(function: Callable[..., Any]) -> Any:

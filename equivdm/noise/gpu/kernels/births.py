@@ -3,7 +3,7 @@
 import triton.language as tl
 
 from equivdm.noise.births import ROOT
-from equivdm.noise.gpu.kernels import kernel
+from equivdm.noise.gpu.kernels import Block, Number, Pointer, Pointers, Scalar, kernel
 from equivdm.noise.gpu.kernels.flow import block_of
 from equivdm.noise.gpu.kernels.random import hashed
 from equivdm.noise.gpu.kernels.table import (
@@ -33,7 +33,9 @@ _SHIFT = tl.constexpr(int(Stream.SHIFT))
 
 
 @kernel
-def _census(counts, thinned, cell, real, columns, HALVES: tl.constexpr):
+def _census(
+    counts: Pointer, thinned: Pointer, cell: Block, real: Block, columns: Scalar, HALVES: tl.constexpr
+) -> tuple[Block, Block, Block]:
     """Return the number of particles of cells, that of their fullest blocks, and how many of their blocks are empty.
 
     `counts` and `thinned` are those of one clip.
@@ -52,15 +54,16 @@ def _census(counts, thinned, cell, real, columns, HALVES: tl.constexpr):
 
 
 @kernel
-def _cell_of(block, columns, HALVES: tl.constexpr):
+def _cell_of(block: Block, columns: Scalar, HALVES: tl.constexpr) -> Block:
     return block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
 
 
 @kernel
 def mark_parents(
-    table, stops, counts, thinned, split, parents, blocks, columns, per_cell, capacity,
+    table: Pointer, stops: Pointer, counts: Pointer, thinned: Pointer, split: Pointer, parents: Pointer,
+    blocks: Scalar, columns: Scalar, per_cell: Scalar, capacity: Scalar,
     HALVES: tl.constexpr, SLOTS: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Count the particles of each program that split, and write the number of particles of their cells.
 
     `split` is 0 for all other cells; see `equivdm.noise.blocks.find_thin`.
@@ -78,7 +81,10 @@ def mark_parents(
 
 
 @kernel
-def _share(numbers, stops, behind, needed, each, capacity, CHUNK: tl.constexpr):
+def _share(
+    numbers: Pointer, stops: Pointer, behind: Pointer, needed: Pointer,
+    each: Scalar, capacity: Scalar, CHUNK: tl.constexpr,
+) -> Scalar:  # fmt: skip
     """Return the first slot behind the last in use for what this program adds, `each` times its number, in order.
 
     The first program writes where the slots in use end with all of it.
@@ -101,9 +107,11 @@ def _share(numbers, stops, behind, needed, each, capacity, CHUNK: tl.constexpr):
 
 @kernel
 def split_parents(
-    table, stops, behind, needed, split, parents, spread, counts, height, width, rows, columns, capacity,
+    table: Pointer, stops: Pointer, behind: Pointer, needed: Pointer, split: Pointer, parents: Pointer, spread: Pointer,
+    counts: Pointer,
+    height: Scalar, width: Scalar, rows: Scalar, columns: Scalar, capacity: Scalar,
     HALVES: tl.constexpr, SLOTS: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Put four children in the place of each parent."""
     clip, slot, used = slots(stops, SLOTS)
     own = tl.load(parents + clip * tl.num_programs(0) + tl.program_id(0))
@@ -137,7 +145,10 @@ def split_parents(
 
 
 @kernel
-def find_bare(counts, thinned, split, ranks, fills, rows, columns, HALVES: tl.constexpr, SLOTS: tl.constexpr):
+def find_bare(
+    counts: Pointer, thinned: Pointer, split: Pointer, ranks: Pointer, fills: Pointer,
+    rows: Scalar, columns: Scalar, HALVES: tl.constexpr, SLOTS: tl.constexpr,
+) -> None:  # fmt: skip
     """Find the blocks to be filled, after the splits; see `equivdm.noise.blocks.find_bare`.
 
     Writes the place of a block among those of its program that are filled, else -1; and the number of those.
@@ -155,7 +166,10 @@ def find_bare(counts, thinned, split, ranks, fills, rows, columns, HALVES: tl.co
 
 
 @kernel
-def _add(there, row, x, y, block, birth, site, path, shift, room):
+def _add(
+    there: Pointers, row: Scalar, x: Block, y: Block, block: Block,
+    birth: Number, site: Block, path: Number, shift: Block, room: Block,
+) -> None:  # fmt: skip
     tl.store(there + X * row, x, mask=room)
     tl.store(there + Y * row, y, mask=room)
     tl.store(there + U * row, 0, mask=room)
@@ -168,12 +182,15 @@ def _add(there, row, x, y, block, birth, site, path, shift, room):
 
 
 @kernel
-def _middle(site, pixels, sites):
+def _middle(site: Block, pixels: Scalar, sites: Scalar) -> Block:
     return ((2 * site.to(tl.int64) + 1) * (pixels * PIXELS) // (2 * sites)).to(tl.int32)
 
 
 @kernel
-def _bear(there, row, site, frame, height, width, rows, columns, SIDE: tl.constexpr, room):
+def _bear(
+    there: Pointers, row: Scalar, site: Block, frame: Scalar,
+    height: Scalar, width: Scalar, rows: Scalar, columns: Scalar, SIDE: tl.constexpr, room: Block,
+) -> Block:  # fmt: skip
     """Add a particle in the middle of each site, with a hash of its label for its shift; return the blocks."""
     shift = (hashed(site, tl.zeros_like(site) + frame, tl.zeros_like(site) + _ROOT, _SHIFT) & 0xFFFF).to(tl.int32)
     x = _middle(site % (columns * SIDE), width, columns * SIDE)
@@ -184,7 +201,7 @@ def _bear(there, row, site, frame, height, width, rows, columns, SIDE: tl.conste
 
 
 @kernel
-def _site(block, place, columns, SIDE: tl.constexpr):
+def _site(block: Block, place: Number, columns: Scalar, SIDE: tl.constexpr) -> Block:
     """Return one of the SIDE x SIDE sites of a block."""
     row = block // columns * SIDE + place // SIDE
     return row * (columns * SIDE) + block % columns * SIDE + place % SIDE
@@ -192,10 +209,11 @@ def _site(block, place, columns, SIDE: tl.constexpr):
 
 @kernel
 def fill(
-    table, behind, stops, needed, ranks, fills, counts, thinned, calm, kept, split, clock,
-    height, width, rows, columns, capacity,
+    table: Pointer, behind: Pointer, stops: Pointer, needed: Pointer, ranks: Pointer, fills: Pointer, counts: Pointer,
+    thinned: Pointer, calm: Pointer, kept: Pointer, split: Pointer, clock: Pointer,
+    height: Scalar, width: Scalar, rows: Scalar, columns: Scalar, capacity: Scalar,
     HALVES: tl.constexpr, SIDE: tl.constexpr, SLOTS: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Give birth to a particle at each of the SIDE x SIDE sites of the blocks to be filled, block by block.
 
     And clear what is counted and marked by blocks and cells, for the next step.
@@ -226,8 +244,10 @@ def fill(
 
 @kernel
 def restart(
-    table, stops, counts, clock, height, width, rows, columns, capacity, SIDE: tl.constexpr, SLOTS: tl.constexpr
-):  # fmt: skip
+    table: Pointer, stops: Pointer, counts: Pointer, clock: Pointer,
+    height: Scalar, width: Scalar, rows: Scalar, columns: Scalar, capacity: Scalar,
+    SIDE: tl.constexpr, SLOTS: tl.constexpr,
+) -> None:  # fmt: skip
     """Empty the slots in use, and give birth to a particle at every site behind them, block by block."""
     clip, slot, used = slots(stops, SLOTS)
     row = tl.num_programs(1) * capacity

@@ -2,7 +2,7 @@
 
 import triton.language as tl
 
-from equivdm.noise.gpu.kernels import kernel
+from equivdm.noise.gpu.kernels import Block, Pointer, Pointers, Scalar, kernel
 from equivdm.noise.gpu.kernels.random import depth_of, normals_of, philox, values
 from equivdm.noise.philox import GROUP_SHIFT, Stream
 from equivdm.noise.tracks import DEEPEST
@@ -14,13 +14,16 @@ _INDEPENDENT = tl.constexpr(int(Stream.INDEPENDENT))
 
 
 @kernel
-def _cells_of(cells, frame, clip, clips, capacity, slot):
+def _cells_of(cells: Pointer, frame: Scalar, clip: Scalar, clips: Scalar, capacity: Scalar, slot: Block) -> Block:
     at = cells + (frame.to(tl.int64) * clips + clip) * capacity + slot
     return tl.load(at, mask=slot < capacity, other=-1).to(tl.int32)
 
 
 @kernel
-def add_weights(paths, cells, weights, frames, grid_cells, capacity, SLOTS: tl.constexpr):
+def add_weights(
+    paths: Pointer, cells: Pointer, weights: Pointer,
+    frames: Scalar, grid_cells: Scalar, capacity: Scalar, SLOTS: tl.constexpr,
+) -> None:  # fmt: skip
     """Add each particle's squared weight to the cell that it lies in, in units of 4^-DEEPEST."""
     frame, clip, clips = tl.program_id(1), tl.program_id(2), tl.num_programs(2)
     slot = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
@@ -33,14 +36,15 @@ def add_weights(paths, cells, weights, frames, grid_cells, capacity, SLOTS: tl.c
 
 
 @kernel
-def _packed(low, high, depth):
+def _packed(low: Block, high: Block, depth: Block) -> Block:
     return ((high.to(tl.int64) << 32) + low) << (-depth + _DEEPEST).to(tl.int64)
 
 
 @kernel
 def add_values(
-    births, sites, paths, cells, keys, table, sums, frames, grid_cells, capacity, SLOTS: tl.constexpr
-):  # fmt: skip
+    births: Pointer, sites: Pointer, paths: Pointer, cells: Pointer, keys: Pointer, table: Pointer, sums: Pointer,
+    frames: Scalar, grid_cells: Scalar, capacity: Scalar, SLOTS: tl.constexpr,
+) -> None:  # fmt: skip
     """Add each particle's values of a group of channels to its cell in every emitted frame.
 
     `sums`, of shape (clips, frames, groups, cells, 4), holds the sums of two channels in each number of 64 bits. Slots
@@ -76,12 +80,12 @@ def add_values(
 
 
 @kernel
-def _sum_neighbours(each, SLOTS: tl.constexpr):
+def _sum_neighbours(each: Block, SLOTS: tl.constexpr) -> Block:
     return tl.sum(tl.reshape(each, (SLOTS // _TOGETHER, _TOGETHER)), 1)
 
 
 @kernel
-def _add_four(into, a, b, c, d, mask):
+def _add_four(into: Pointers, a: Block, b: Block, c: Block, d: Block, mask: Block) -> None:
     tl.atomic_add(into, a, mask=mask, sem="relaxed")
     tl.atomic_add(into + 1, b, mask=mask, sem="relaxed")
     tl.atomic_add(into + 2, c, mask=mask, sem="relaxed")
@@ -90,9 +94,10 @@ def _add_four(into, a, b, c, d, mask):
 
 @kernel
 def write_noise(
-    sums, scale, numbers, keys, table, out, frames, channels, grid_cells, share, fresh_share,
+    sums: Pointer, scale: Pointer, numbers: Pointer, keys: Pointer, table: Pointer, out: Pointer,
+    frames: Scalar, channels: Scalar, grid_cells: Scalar, share: Scalar, fresh_share: Scalar,
     MIXED: tl.constexpr, CELLS: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Write a group of channels of a frame: `share` times the scaled sums plus `fresh_share` times fresh normals."""
     row, clip = tl.program_id(1), tl.program_id(2)
     groups = tl.num_programs(1) // frames

@@ -3,7 +3,7 @@
 import triton.language as tl
 
 from equivdm.noise import flows
-from equivdm.noise.gpu.kernels import kernel
+from equivdm.noise.gpu.kernels import Block, Pointer, Scalar, kernel
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 
 _BITS = tl.constexpr(PIXEL_BITS)
@@ -17,7 +17,7 @@ UNKNOWN = tl.constexpr(flows.UNKNOWN)
 
 
 @kernel
-def _fixed(pixels, known):
+def _fixed(pixels: Block, known: Block) -> Block:
     """Round px to 1/65536 px, halves to even."""
     scaled = tl.where(known, pixels, 0.0) * 65536.0
     floor = tl.floor(scaled)
@@ -28,7 +28,7 @@ def _fixed(pixels, known):
 
 
 @kernel
-def vector(flow, row, column, height, width, live):
+def vector(flow: Pointer, row: Block, column: Block, height: Scalar, width: Scalar, live: Block) -> tuple[Block, Block]:
     """Return the vector (u, v) of a pixel; UNKNOWN where it is not finite or longer than the frame."""
     at = flow + 2 * (row * width + column)
     u = tl.load(at, mask=live, other=0.0)
@@ -38,14 +38,14 @@ def vector(flow, row, column, height, width, live):
 
 
 @kernel
-def _blend(a, b, c, d, right, down):
+def _blend(a: Block, b: Block, c: Block, d: Block, right: Block, down: Block) -> Block:
     upper = a + (((b - a) * right + _HALF_WEIGHT) >> _WEIGHT)
     lower = c + (((d - c) * right + _HALF_WEIGHT) >> _WEIGHT)
     return upper + (((lower - upper) * down + _HALF_WEIGHT) >> _WEIGHT)
 
 
 @kernel
-def _spread(a, b, c, d):
+def _spread(a: Block, b: Block, c: Block, d: Block) -> Block:
     """Return the largest difference of four corners, in 64 bits: one may be UNKNOWN."""
     most = tl.maximum(tl.maximum(a, b), tl.maximum(c, d))
     least = tl.minimum(tl.minimum(a, b), tl.minimum(c, d))
@@ -53,7 +53,7 @@ def _spread(a, b, c, d):
 
 
 @kernel
-def sample(flow, x, y, height, width, live):
+def sample(flow: Pointer, x: Block, y: Block, height: Scalar, width: Scalar, live: Block) -> tuple[Block, Block]:
     """Return the flow (u, v) at positions: bilinear, or of the nearest pixel at a motion boundary or a gap."""
     gx = tl.minimum(tl.maximum(x - _PIXEL // 2, 0), (width - 1) * _PIXEL)
     gy = tl.minimum(tl.maximum(y - _PIXEL // 2, 0), (height - 1) * _PIXEL)
@@ -75,7 +75,9 @@ def sample(flow, x, y, height, width, live):
 
 
 @kernel
-def agrees(backward, x, y, u, v, height, width, live):
+def agrees(
+    backward: Pointer, x: Block, y: Block, u: Block, v: Block, height: Scalar, width: Scalar, live: Block
+) -> Block:
     """Say whether the backward flow where particles land leads back: the forward-backward check."""
     row = tl.minimum(tl.maximum(y, 0), height * _PIXEL - 1) >> _BITS
     column = tl.minimum(tl.maximum(x, 0), width * _PIXEL - 1) >> _BITS
@@ -89,7 +91,9 @@ def agrees(backward, x, y, u, v, height, width, live):
 
 
 @kernel
-def jumps(following, x, y, was_u, was_v, height, width, live):
+def jumps(
+    following: Pointer, x: Block, y: Block, was_u: Block, was_v: Block, height: Scalar, width: Scalar, live: Block
+) -> Block:
     """Say whether the velocity would jump in the next step."""
     next_u, next_v = sample(following, x, y, height, width, live)
     u, v = (next_u >> _CHECK).to(tl.int64), (next_v >> _CHECK).to(tl.int64)
@@ -101,14 +105,14 @@ def jumps(following, x, y, was_u, was_v, height, width, live):
 
 
 @kernel
-def shifted(at, bits, pixels, sites):
+def shifted(at: Block, bits: Block, pixels: Scalar, sites: Scalar) -> Block:
     """Return a coordinate off its place by a shift; see `Lattice.units`."""
     last = pixels * _PIXEL - 1
     return tl.minimum(tl.maximum(at + (2 * (bits & 255) - 255) * ((last + 1) // (512 * sites)), 0), last)
 
 
 @kernel
-def block_of(x, y, height, width, rows, columns):
+def block_of(x: Block, y: Block, height: Scalar, width: Scalar, rows: Scalar, columns: Scalar) -> Block:
     """Return the row-major block of positions in the frame: whole numbers throughout, floor(y rows / height)."""
     row = ((y.to(tl.int64) * rows) >> _BITS).to(tl.int32) // height
     column = ((x.to(tl.int64) * columns) >> _BITS).to(tl.int32) // width

@@ -2,14 +2,14 @@
 
 import triton.language as tl
 
-from equivdm.noise.gpu.kernels import kernel
+from equivdm.noise.gpu.kernels import Block, Number, Pointer, Scalar, kernel
 from equivdm.noise.tracks import DEEPEST
 
 _DEEPEST = tl.constexpr(DEEPEST)
 
 
 @kernel
-def philox(c0, c1, c2, c3, k0, k1):
+def philox(c0: Block, c1: Block, c2: Block, c3: Block, k0: Number, k1: Number) -> tuple[Block, Block, Block, Block]:
     """Return the four words of 32 bits for a counter of four and a key of two words."""
     for _ in tl.static_range(10):
         first = tl.umulhi(c0, 0xD2511F53)
@@ -21,7 +21,7 @@ def philox(c0, c1, c2, c3, k0, k1):
 
 
 @kernel
-def hashed(low, high, third, fourth):
+def hashed(low: Block, high: Block, third: Block, fourth: Scalar) -> Block:
     """Return 32 bits for a counter under the key 0, for what must not know a seed, as a whole number of 64."""
     zero = tl.zeros_like(low).to(tl.uint32)
     bits, _, _, _ = philox(low.to(tl.uint32), high.to(tl.uint32), third.to(tl.uint32), zero + fourth, zero, zero)
@@ -29,7 +29,7 @@ def hashed(low, high, third, fourth):
 
 
 @kernel
-def normals_of(bits, table):
+def normals_of(bits: Block, table: Pointer) -> tuple[Block, Block]:
     """Return the two normals of a word, by its low and its high half."""
     low = tl.load(table + (bits & 0xFFFF).to(tl.int32))
     high = tl.load(table + (bits >> 16).to(tl.int32))
@@ -37,7 +37,9 @@ def normals_of(bits, table):
 
 
 @kernel
-def eight(low, high, third, last, k0, k1, table):
+def eight(
+    low: Block, high: Block, third: Block, last: Block, k0: Scalar, k1: Scalar, table: Pointer
+) -> tuple[Block, ...]:
     """Return eight normals of the table for the counter (low, high, third, last)."""
     a, b, c, d = philox(low, high, third, last, k0, k1)
     v0, v1 = normals_of(a, table)
@@ -48,7 +50,7 @@ def eight(low, high, third, last, k0, k1, table):
 
 
 @kernel
-def depth_of(path):
+def depth_of(path: Block) -> Block:
     """Return the number of splits in a path; 0 for a path of 0 or 1."""
     depth = tl.zeros_like(path)
     for level in tl.static_range(1, _DEEPEST + 1):
@@ -57,13 +59,15 @@ def depth_of(path):
 
 
 @kernel
-def _refine(parent, one, two, three, s, t, r, here):
+def _refine(parent: Block, one: Block, two: Block, three: Block, s: Block, t: Block, r: Block, here: Block) -> Block:
     total = parent + s * one + t * two + r * three
     return tl.where(here, (total + ((total >> 1) & 1)) >> 1, parent)
 
 
 @kernel
-def values(site, birth, path, last, k0, k1, table):
+def values(
+    site: Block, birth: Block, path: Block, last: Scalar, k0: Scalar, k1: Scalar, table: Pointer
+) -> tuple[Block, ...]:
     """Return a particle's values for a group of channels, refined along its path from the root's."""
     depth = depth_of(path)
     low, high = site.to(tl.uint32), birth.to(tl.uint32)

@@ -6,7 +6,7 @@ behind the last. So the order of slots is the order of the rows of `equivdm.nois
 
 import triton.language as tl
 
-from equivdm.noise.gpu.kernels import kernel
+from equivdm.noise.gpu.kernels import Block, Pointer, Scalar, kernel
 from equivdm.noise.gpu.kernels.flow import UNKNOWN, agrees, block_of, jumps, sample, shifted
 from equivdm.noise.gpu.kernels.random import hashed
 from equivdm.noise.gpu.kernels.table import (
@@ -34,16 +34,17 @@ _THINNING = tl.constexpr(int(Stream.THINNING))
 
 
 @kernel
-def _frame_of(flow, step, clip, steps, height, width):
+def _frame_of(flow: Pointer, step: Scalar, clip: Scalar, steps: Scalar, height: Scalar, width: Scalar) -> Pointer:
     """Return where a clip's field of a step begins, for fields of height x width."""
     return flow + (clip.to(tl.int64) * steps + step) * height * width
 
 
 @kernel
 def move(
-    table, stops, counts, clock, forward, backward, mask, steps, height, width, rows, columns, capacity,
+    table: Pointer, stops: Pointer, counts: Pointer, clock: Pointer, forward: Pointer, backward: Pointer, mask: Pointer,
+    steps: Scalar, height: Scalar, width: Scalar, rows: Scalar, columns: Scalar, capacity: Scalar,
     TWO_WAYS: tl.constexpr, MASKED: tl.constexpr, SLOTS: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Move particles by the forward flow; empty the slots of those that are lost; count the others by blocks.
 
     And set the clock on.
@@ -82,9 +83,10 @@ def move(
 
 @kernel
 def find_jumps(
-    table, stops, counts, calm, jumped, clock, following, steps, height, width, blocks, nominal, capacity,
+    table: Pointer, stops: Pointer, counts: Pointer, calm: Pointer, jumped: Pointer, clock: Pointer, following: Pointer,
+    steps: Scalar, height: Scalar, width: Scalar, blocks: Scalar, nominal: Scalar, capacity: Scalar,
     SLOTS: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Mark particles in crowded blocks whose velocity would jump, and count those that go on as they came."""
     clip, slot, used = slots(stops, SLOTS)
     if tl.program_id(0) * SLOTS >= tl.load(stops + clip):
@@ -105,7 +107,10 @@ def find_jumps(
 
 
 @kernel
-def drop_jumps(table, stops, counts, calm, jumped, blocks, nominal, capacity, SLOTS: tl.constexpr):
+def drop_jumps(
+    table: Pointer, stops: Pointer, counts: Pointer, calm: Pointer, jumped: Pointer,
+    blocks: Scalar, nominal: Scalar, capacity: Scalar, SLOTS: tl.constexpr,
+) -> None:  # fmt: skip
     """Empty the slots of those that jump where at least half the nominal number goes on as it came."""
     clip, slot, used = slots(stops, SLOTS)
     if tl.program_id(0) * SLOTS >= tl.load(stops + clip):
@@ -120,7 +125,10 @@ def drop_jumps(table, stops, counts, calm, jumped, blocks, nominal, capacity, SL
 
 
 @kernel
-def thin(table, stops, counts, thinned, clock, blocks, nominal, capacity, SLOTS: tl.constexpr):
+def thin(
+    table: Pointer, stops: Pointer, counts: Pointer, thinned: Pointer, clock: Pointer,
+    blocks: Scalar, nominal: Scalar, capacity: Scalar, SLOTS: tl.constexpr,
+) -> None:  # fmt: skip
     """Empty slots of crowded blocks by a hash of label and frame, so that about the limit remains."""
     clip, slot, used = slots(stops, SLOTS)
     if tl.program_id(0) * SLOTS >= tl.load(stops + clip):
@@ -143,7 +151,11 @@ def thin(table, stops, counts, thinned, clock, blocks, nominal, capacity, SLOTS:
 
 
 @kernel
-def _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES: tl.constexpr, SIDE: tl.constexpr):
+def _places(
+    table: Pointer, slot: Block, clip: Scalar, used: Block,
+    height: Scalar, width: Scalar, rows: Scalar, columns: Scalar, capacity: Scalar,
+    HALVES: tl.constexpr, SIDE: tl.constexpr,
+) -> tuple[Block, Block]:  # fmt: skip
     """Return the cells that particles lie in, -1 for an empty slot, and those that their shifts take them to."""
     row = tl.num_programs(1) * capacity
     here = table + clip * capacity + slot
@@ -159,9 +171,10 @@ def _places(table, slot, clip, used, height, width, rows, columns, capacity, HAL
 
 @kernel
 def find_kept(
-    table, stops, kept, height, width, rows, columns, capacity,
+    table: Pointer, stops: Pointer, kept: Pointer,
+    height: Scalar, width: Scalar, rows: Scalar, columns: Scalar, capacity: Scalar,
     HALVES: tl.constexpr, SIDE: tl.constexpr, SLOTS: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Mark the cells that keep a particle of their own."""
     clip, slot, used = slots(stops, SLOTS)
     own, there = _places(table, slot, clip, used, height, width, rows, columns, capacity, HALVES, SIDE)
@@ -170,9 +183,10 @@ def find_kept(
 
 @kernel
 def note(
-    table, stops, cells, kept, places, clock, height, width, rows, columns, capacity,
+    table: Pointer, stops: Pointer, cells: Pointer, kept: Pointer, places: Pointer, clock: Pointer,
+    height: Scalar, width: Scalar, rows: Scalar, columns: Scalar, capacity: Scalar,
     HALVES: tl.constexpr, SIDE: tl.constexpr, SLOTS: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Write the cell that each particle is counted in, -1 for an empty slot; see `equivdm.noise.cells.count_in`."""
     place = tl.load(places + tl.load(clock + STEP))
     clip, slot, used = slots(stops, SLOTS)

@@ -3,7 +3,7 @@
 import triton.language as tl
 
 from equivdm.noise import table as rows
-from equivdm.noise.gpu.kernels import kernel
+from equivdm.noise.gpu.kernels import Block, Pointer, Scalar, kernel
 from equivdm.noise.lattice import PIXEL
 from equivdm.noise.lattice import PIXEL_BITS as BITS_OF_A_PIXEL
 
@@ -29,7 +29,7 @@ another one of the same kernel writes, and no kernel is launched for the clock a
 
 
 @kernel
-def slots(stops, SLOTS: tl.constexpr):
+def slots(stops: Pointer, SLOTS: tl.constexpr) -> tuple[Scalar, Block, Block]:
     """Return the clip, the slots of this program, and which of them are in use."""
     clip = tl.program_id(1)
     slot = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
