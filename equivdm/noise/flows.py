@@ -228,13 +228,7 @@ def _check(backward: StepFlow, x: Some, y: Some, u: Some, v: Some, block: Some, 
 
 @kernel
 def move(
-    table: Table,
-    part: tuple[int, int],
-    forward: StepFlow,
-    backward: StepFlow,
-    mask: StepMask,
-    blocks: Size,
-    counts: Counts,
+    table: Table, part: Size, forward: StepFlow, backward: StepFlow, mask: StepMask, blocks: Size, counts: Counts
 ) -> int:
     """Move the particles of `part` (from, to) one step on. Returns how many of them are GONE.
 
