@@ -49,6 +49,7 @@ WRONG = {
     "noise.colour=pink": "tiny_train: unknown field 'noise.colour' (got 'pink'): the fields of noise are kind, beta",
     "fit.batch=0": "tiny_train: fit.batch: got 0, wanted greater than or equal to 1",
     "fit.batch=many": "tiny_train: fit.batch: got 'many', wanted integer",
+    "fit.optimizer.betas=[0.9, 1]": "tiny_train: fit.optimizer.betas.1: got 1, wanted less than 1",
     "noise.kind=pink": "tiny_train: noise.kind: got 'pink', wanted 'warped' or 'independent'",
     "name=A B": "tiny_train: name: got 'A B', wanted text that matches ^[a-z0-9][a-z0-9_-]{0,62}$",
     "fit=3": "tiny_train: fit: got 3, wanted a mapping of fields",
@@ -164,5 +165,5 @@ def test_a_file_that_yaml_cannot_read_or_must_not_run_is_refused_in_one_line(tmp
 
 
 def test_a_folder_is_no_spec(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="^no spec '.*': wanted the path of a YAML file, or one of tiny_"):
+    with pytest.raises(UsageError, match=r"^no spec .*: wanted the path of a YAML file, or one of tiny_"):
         load_spec(str(tmp_path))
