@@ -34,7 +34,7 @@ def show_summary(summary: "RunSummary | TrainSummary") -> int:
     """Print what a job did and return the exit code: 0 when nothing is pending, quarantined or damaged."""
     console().print(f"[bold]{summary.job}[/] in {summary.seconds:.1f} s: {in_words(summary)}", soft_wrap=True)
     show_failures(summary)
-    if isinstance(summary, RunSummary) and summary.means:
+    if isinstance(summary, RunSummary) and any(summary.means.values()):
         console().print(_means(summary.means))
     return 0 if summary.ok else 1
 
@@ -67,10 +67,16 @@ def _means(means: Mapping[str, Mapping[str, "Interval"]]) -> Table:
     table.add_column("mean (95% interval)")
     for name in means:
         table.add_column(name)
-    for metric in next(iter(means.values())):
-        found = [by_metric[metric] for by_metric in means.values()]
-        table.add_row(metric, *(f"{each.mean:.4g} ({each.low:.4g} to {each.high:.4g})" for each in found))
+    # A set of which no video could be measured has none.
+    for metric in dict.fromkeys(metric for by_metric in means.values() for metric in by_metric):
+        table.add_row(metric, *(_interval(by_metric.get(metric)) for by_metric in means.values()))
     return table
+
+
+def _interval(interval: "Interval | None") -> str:
+    if interval is None:
+        return "not measured"
+    return f"{interval.mean:.4g} ({interval.low:.4g} to {interval.high:.4g})"
 
 
 def _failures(summary: RunSummary) -> Table:

@@ -40,7 +40,7 @@ def load_spec(spec: str, settings: Sequence[str] = (), verb: str | None = None) 
     for setting in settings:
         _apply(values, setting)
     kind = values.setdefault("job", verb)
-    if kind not in JOBS:
+    if not isinstance(kind, str) or kind not in JOBS:
         raise UsageError(f"{spec}: got job={kind!r}, wanted one of {', '.join(JOBS)}: write `job: train`, say")
     if verb and kind != verb:
         raise UsageError(f"{spec} is a spec of job {kind!r}, wanted {verb!r}: run `equivdm {kind} {spec}`")

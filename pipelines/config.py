@@ -20,6 +20,9 @@ from equivdm.config import (
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """A name that is safe as a folder and as a column value: lower-case letters, digits, `_` and `-`."""
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""What a moving average keeps at each step."""
+
 
 class StoreConfig(Config):
     """Where tables, checkpoints and videos lie."""
@@ -121,7 +124,7 @@ class OptimizerConfig(Config):
     """Learning rate after warm-up."""
     warmup: int = Field(default=20, ge=0)
     """Steps of linear warm-up."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay of the first and second moments."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay."""

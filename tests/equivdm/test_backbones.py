@@ -5,9 +5,11 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from equivdm.backbones import build_codec, build_denoiser, codec_identity
-from equivdm.backbones.base import Conditions
+from equivdm.backbones import build_codec, build_denoiser, check_size, codec_identity, geometry_of
+from equivdm.backbones.base import Codec, Conditions, Denoiser, control_as_float
 from equivdm.backbones.geometry import Geometry
 from equivdm.backbones.tiny import _angles, _rotate
 from equivdm.config import TinyConfig
@@ -182,3 +184,76 @@ def test_identity_needs_no_torch() -> None:
     """A machine without torch plans jobs, and the plan needs the fingerprint."""
     code = "import sys; sys.modules['torch'] = None; from equivdm.backbones import codec_identity"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+geometries = st.builds(Geometry, st.just(16), st.integers(1, 16), st.integers(1, 8), st.booleans())
+some = settings(deadline=None, max_examples=60, derandomize=True)
+
+
+@some
+@given(geometries, st.integers(1, 12))
+def test_latent_frames_are_a_stride_apart_and_end_within_a_stride_of_the_last(geometry: Geometry, count: int) -> None:
+    frames = geometry.time_stride * (count - 1) + 1 if geometry.causal else geometry.time_stride * count
+    indices = geometry.frame_indices(frames)
+    assert len(indices) == count
+    assert indices == tuple(geometry.time_stride * place for place in range(count))
+    assert frames - geometry.time_stride <= indices[-1] < frames
+
+
+@some
+@given(geometries, st.integers(-1, 40), st.integers(-1, 40))
+def test_a_grid_covers_the_video_or_is_refused(geometry: Geometry, height: int, width: int) -> None:
+    stride = geometry.space_stride
+    if height > 0 and width > 0 and height % stride == width % stride == 0:
+        assert tuple(side * stride for side in geometry.grid(height, width)) == (height, width)
+    else:
+        with pytest.raises(
+            ValueError, match=rf"^got a video of {height}x{width} pixels, wanted multiples of {stride}: "
+        ):
+            geometry.grid(height, width)
+
+
+def test_a_size_that_the_network_cannot_take_is_refused_with_one_that_it_can() -> None:
+    check_size(SMALL, 16, 24)
+    with pytest.raises(ValueError, match=r"^got a latent grid of 6x8, .* make height and width multiples of 8 pixels$"):
+        check_size(SMALL, 12, 16)
+    with pytest.raises(ValueError, match=r"^got a video of 15x16 pixels, wanted multiples of 2: change the size$"):
+        check_size(SMALL, 15, 16)
+
+
+def test_what_is_built_offers_what_a_backbone_offers() -> None:
+    codec = build_codec(SMALL)
+    assert isinstance(codec, Codec)
+    assert isinstance(build_denoiser(SMALL, 0), Denoiser)
+    assert codec.geometry == geometry_of(SMALL)
+
+
+@pytest.mark.parametrize("level", [-1.0, -0.25, 0.0, 1.0])
+def test_codec_keeps_flat_video_exactly(level: float) -> None:
+    codec, video = build_codec(SMALL), torch.full((2, 3, 3, 6, 10), level)
+    torch.testing.assert_close(codec.decode(codec.encode(video)), video, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("axis", [2, 3, 4])
+def test_codec_mirrors_with_the_video_in_space_and_time(axis: int) -> None:
+    codec, video = build_codec(SMALL), torch.rand(1, 3, 3, 8, 12) * 2 - 1
+    latents = codec.encode(video)
+    torch.testing.assert_close(codec.encode(video.flip(axis)), latents.flip(axis))
+    torch.testing.assert_close(codec.decode(latents.flip(axis)), codec.decode(latents).flip(axis), atol=1e-6, rtol=0)
+
+
+def test_codec_stays_within_the_range_of_video_whatever_the_latents() -> None:
+    decoded = build_codec(SMALL).decode(10 * torch.randn(1, 3, 2, 4, 4))
+    assert (decoded.min(), decoded.max()) == (-1, 1)
+
+
+def test_codec_refuses_an_odd_size() -> None:
+    with pytest.raises(ValueError, match="got a video of 8x9 pixels, wanted multiples of 2"):
+        build_codec(SMALL).encode(torch.zeros(1, 3, 1, 8, 9))
+
+
+def test_bytes_of_a_condition_are_shares_of_255() -> None:
+    every = torch.arange(256, dtype=torch.uint8).view(1, 1, 1, 256)
+    assert torch.equal(control_as_float(every), torch.arange(256).view(1, 1, 1, 256) / 255)
+    floats = torch.rand(1, 1, 2, 2)
+    assert control_as_float(floats) is floats

@@ -54,3 +54,35 @@ def test_contrast_does_not_matter() -> None:
     frames = render_scene(2, frames=3, height=48, width=48).frames
     full, half = (control_map(f, ControlConfig()).astype(int) for f in (frames, frames // 2))
     assert np.abs(full - half).mean() < 4
+
+
+KINDS = ["none", "grey", "soft_edge", "canny"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_condition_has_a_byte_for_every_pixel_also_of_one_frame(kind: str) -> None:
+    frames = render_scene(1, frames=1, height=33, width=47).frames
+    control = control_map(frames, ControlConfig.model_validate({"kind": kind}))
+    assert control.shape == (1, 33, 47)
+    assert control.dtype == np.uint8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_the_frames_is_that_of_the_conditions(kind: str) -> None:
+    """One scale for the whole clip, and nothing that runs on from frame to frame."""
+    frames, config = render_scene(3, frames=5, height=32, width=48).frames, ControlConfig.model_validate({"kind": kind})
+    order = [3, 0, 4, 1, 2]
+    np.testing.assert_array_equal(control_map(frames[order], config), control_map(frames, config)[order])
+
+
+@pytest.mark.parametrize("kind", ["grey", "soft_edge"])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_mirrored_video_has_a_mirrored_condition(kind: str, axis: int) -> None:
+    frames, config = render_scene(3, frames=2, height=32, width=48).frames, ControlConfig.model_validate({"kind": kind})
+    mirrored = control_map(np.ascontiguousarray(np.flip(frames, axis)), config).astype(int)
+    assert np.abs(np.flip(mirrored, axis) - control_map(frames, config)).max() <= 1
+
+
+@pytest.mark.parametrize("level", [0, 77, 255])
+def test_grey_of_a_flat_video_is_its_level(level: int) -> None:
+    assert (control_map(np.full((2, 16, 16, 3), level, np.uint8), ControlConfig(kind="grey")) == level).all()

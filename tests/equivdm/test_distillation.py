@@ -92,3 +92,29 @@ def test_student_moves_to_the_teachers_law() -> None:
         optimizer.step()
     torch.testing.assert_close(student.mean.data, real.mean, atol=0.05, rtol=0)
     torch.testing.assert_close(student.deviation.data, real.deviation, atol=0.05, rtol=0)
+
+
+def test_the_students_loss_is_half_the_power_of_the_gradient() -> None:
+    x, gradient = torch.randn(SHAPE), torch.randn(SHAPE)
+    torch.testing.assert_close(student_loss(x, gradient), 0.5 * gradient.square().mean())
+
+
+def test_the_posterior_mean_of_a_gaussian_has_its_closed_form() -> None:
+    """E[x_0 | x_t] = m + (1 - t) s^2 / r_t^2 (x_t - (1 - t) m): at t = 1 it is the mean, at t = 0 x_t itself."""
+    x_t, t = torch.randn(SHAPE), torch.tensor([0.0, 0.3, 0.7, 1.0])
+    time = t.view(4, 1, 1, 1, 1)
+    spread = (1 - time) ** 2 * 0.16 + time**2
+    wanted = 0.8 + (1 - time) * 0.16 / spread * (x_t - (1 - time) * 0.8)
+    mean = posterior_mean(REAL, x_t, t, NOTHING)
+    torch.testing.assert_close(mean, wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(mean[0], x_t[0])
+    torch.testing.assert_close(mean[3], torch.full(SHAPE[1:], 0.8), atol=1e-5, rtol=0)
+
+
+def test_neither_score_is_taught_by_the_students_loss() -> None:
+    mean, x = torch.tensor(0.8, requires_grad=True), torch.randn(SHAPE, requires_grad=True)
+    fake = Gaussian(torch.tensor(-0.5, requires_grad=True), torch.tensor(1.0))
+    teacher = Gaussian(mean, torch.tensor(0.4))
+    distribution_matching_loss(x, torch.randn(SHAPE), torch.rand(4), NOTHING, teacher, fake).backward()
+    assert x.grad is not None
+    assert mean.grad is fake.mean.grad is None

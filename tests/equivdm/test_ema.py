@@ -65,3 +65,48 @@ def test_wrong_arguments_are_told() -> None:
         Ema(layer(1.0), 1.0)
     with pytest.raises(ValueError, match="other weights"):
         Ema(layer(1.0), 0.9).load_state_dict({"weight": torch.zeros(1, 2)})
+
+
+class Counting(nn.Module):
+    """A module with a buffer of whole numbers, as batch norm has one."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1,), float(count)))
+        self.register_buffer("count", torch.tensor(count))
+
+
+def test_whole_numbers_are_not_averaged() -> None:
+    ema = Ema(Counting(1), 0.9)
+    ema.update(Counting(8), 0)
+    assert ema.state_dict()["count"].item() == 8
+    assert ema.state_dict()["count"].dtype == torch.int64
+    assert 1 < ema.state_dict()["weight"].item() < 8
+
+
+def test_no_decay_keeps_the_last_weights() -> None:
+    ema = Ema(layer(1.0), 0.0)
+    ema.update(layer(7.0), 100)
+    torch.testing.assert_close(ema.state_dict()["weight"], torch.full((1, 2), 7.0))
+
+
+def test_training_on_does_not_change_the_average() -> None:
+    model = layer(1.0)
+    ema = Ema(model, 0.9)
+    with torch.no_grad():
+        model.weight += 5
+    torch.testing.assert_close(ema.state_dict()["weight"], torch.ones(1, 2))
+    assert not ema.state_dict()["weight"].requires_grad
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_decay_out_of_range_is_refused(decay: float) -> None:
+    with pytest.raises(ValueError, match=rf"^got decay {decay}, wanted 0 <= decay < 1: 0 keeps the last weights$"):
+        Ema(layer(1.0), decay)
+
+
+def test_an_average_of_another_model_is_refused_by_the_names_that_differ() -> None:
+    ema = Ema(layer(1.0), 0.9)
+    with pytest.raises(ValueError, match=r"other weights than the model's \(bias, extra\): load its own"):
+        ema.load_state_dict({"weight": torch.zeros(1, 2), "extra": torch.zeros(1)})
+    torch.testing.assert_close(ema.state_dict()["weight"], torch.ones(1, 2))

@@ -55,3 +55,36 @@ def test_times_are_uniform_and_belong_to_the_generator() -> None:
     assert times.mean().item() == pytest.approx(0.5, abs=0.01)
     assert times.var().item() == pytest.approx(1 / 12, abs=0.002)
     assert torch.equal(times, draw_times(20_000, torch.Generator().manual_seed(1)))
+
+
+def test_the_loss_of_a_network_that_says_nothing_is_the_power_of_the_velocity() -> None:
+    """For white data and noise that is the sum of their variances: what a trained network is better than."""
+    x0, eps, t = 2 * torch.randn(400, 1, 2, 4, 4), torch.randn(400, 1, 2, 4, 4), torch.rand(400)
+    loss = flow_matching_loss(lambda x, times, conditions: torch.zeros_like(x), x0, eps, t, NOTHING)
+    torch.testing.assert_close(loss, (eps - x0).square().mean())
+    assert loss.item() == pytest.approx(5, rel=0.1)
+
+
+def test_the_loss_is_zero_for_the_true_velocity_and_asks_at_the_right_place() -> None:
+    x0, eps, t = torch.randn(SHAPE), torch.randn(SHAPE), torch.tensor([0.2, 0.7])
+
+    def knowing(x_t: torch.Tensor, times: torch.Tensor, conditions: object) -> torch.Tensor:
+        assert torch.equal(times, t)
+        torch.testing.assert_close(x_t, interpolate(x0, eps, t))
+        return eps - x0
+
+    assert flow_matching_loss(knowing, x0, eps, t, NOTHING) == 0
+
+
+def test_each_sample_has_its_own_time() -> None:
+    x0, eps = torch.randn(SHAPE), torch.randn(SHAPE)
+    together = interpolate(x0, eps, torch.tensor([0.25, 0.75]))
+    for row, time in enumerate((0.25, 0.75)):
+        torch.testing.assert_close(together[row], (1 - time) * x0[row] + time * eps[row])
+
+
+def test_a_prediction_in_half_precision_is_judged_in_full() -> None:
+    x0, eps, t = torch.zeros(SHAPE), torch.full(SHAPE, 300.0), torch.full((2,), 0.5)
+    loss = flow_matching_loss(lambda x, times, conditions: torch.zeros_like(x).half(), x0, eps, t, NOTHING)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(90_000)  # beyond the largest number of float16

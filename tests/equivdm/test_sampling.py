@@ -89,3 +89,47 @@ def test_motion_of_the_noise_becomes_motion_of_the_video(kind: str) -> None:
     torch.testing.assert_close(video, moved, atol=1e-4, rtol=0)
     independent = sample(wiener, torch.randn(warped.shape), NOTHING, SamplerConfig(kind=kind, steps=4))
     assert (independent[:, :, 1] - independent[:, :, 0].roll((1, 2), (-2, -1))).std() > 0.5 * video.std()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 40])
+def test_euler_on_exponential_decay_has_its_closed_form(steps: int) -> None:
+    """dx / dt = x from t = 1 down to 0: each step keeps 1 - 1/n, and the limit of many is 1/e."""
+    solved = sample(lambda x, times, _: x, NOISE, NOTHING, SamplerConfig(steps=steps))
+    torch.testing.assert_close(solved, NOISE * (1 - 1 / steps) ** steps)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_constant_velocity_is_followed_exactly_whatever_the_steps(kind: str) -> None:
+    wind = torch.randn(NOISE.shape, generator=torch.Generator().manual_seed(1))
+    for steps in (1, 3, 10):
+        solved = sample(lambda x, times, _: wind, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps))
+        torch.testing.assert_close(solved, NOISE - wind, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_of_a_batch_are_solved_alone_and_the_noise_stays_as_it_was(kind: str) -> None:
+    law, config, before = (
+        Gaussian(torch.tensor(0.1), torch.tensor(0.5)),
+        SamplerConfig(kind=kind, steps=4),
+        NOISE.clone(),
+    )
+    whole = sample(law, NOISE, NOTHING, config)
+    torch.testing.assert_close(whole[1:], sample(law, NOISE[1:], NOTHING, config))
+    assert torch.equal(before, NOISE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sampling_keeps_no_graph(kind: str) -> None:
+    law = Gaussian(torch.tensor(0.1, requires_grad=True), torch.tensor(0.5))
+    assert not sample(law, NOISE, NOTHING, SamplerConfig(kind=kind, steps=2)).requires_grad
+
+
+def test_the_conditions_reach_the_denoiser_as_they_are() -> None:
+    seen = []
+
+    def denoiser(x: Tensor, times: Tensor, conditions: object) -> Tensor:
+        seen.append((conditions, times.shape, times.device))
+        return x
+
+    sample(denoiser, NOISE, NOTHING, SamplerConfig(steps=2))
+    assert seen == [(NOTHING, (2,), NOISE.device)] * 2

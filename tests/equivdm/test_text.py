@@ -27,3 +27,19 @@ def test_tokens_are_the_same_in_every_process() -> None:
     code = "from equivdm.text import tokenize; print(tokenize('two cats boxing'))"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out.strip() == str(tokenize("two cats boxing"))
+
+
+def test_words_behind_the_sixteenth_are_dropped() -> None:
+    words = [f"w{number}" for number in range(WORDS + 5)]
+    assert tokenize(" ".join(words)) == tokenize(" ".join(words[:WORDS]))
+    assert all(tokenize(" ".join(words)))
+
+
+def test_the_order_of_words_is_kept_and_a_word_has_one_token() -> None:
+    assert tokenize("red ball red")[:3] == [tokenize("red")[0], tokenize("ball")[0], tokenize("red")[0]]
+
+
+def test_words_spread_over_the_vocabulary() -> None:
+    tokens = {tokenize(f"word{number}")[0] for number in range(2000)}
+    assert len(tokens) > 0.8 * VOCABULARY  # 86% are expected of an even hash
+    assert 0 not in tokens

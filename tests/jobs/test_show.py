@@ -1,13 +1,18 @@
 """What a person sees of a run."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from equivdm.config import SamplerConfig
 from equivdm.metrics.bootstrap import Interval
 from jobs.show import SHOWN_FAILURES, default_report_folder, in_words, show_summary
 from pipelines.batch import RunSummary
 from pipelines.config import EvaluateJob, StoreConfig
+from pipelines.fit import TrainSummary
+from pipelines.models import Figure, ModelRecord
+from tests.pipelines.fit_cases import fit_config, train_job
 
 WHOLE = {"inputs": 5, "done": 4, "filtered": 1, "quarantined": 0, "pending": 0, "new": 3}
 
@@ -53,6 +58,41 @@ def test_means_stand_side_by_side_with_their_intervals(
     lines = capsys.readouterr().out.splitlines()
     assert any("warped" in line and "other" in line for line in lines)
     assert any("cf_psnr" in line and "22.5 (21.5 to 23.5)" in line and "17 (16 to 18)" in line for line in lines)
+
+
+@pytest.mark.parametrize("names", [("warped", "broken"), ("broken", "warped")])
+def test_a_set_of_which_nothing_could_be_measured_does_not_hide_the_others(
+    names: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    means = {name: {"epe": Interval(0.5, 0.4, 0.6, 3)} if name == "warped" else {} for name in names}
+    assert show_summary(RunSummary("evaluate", 1.0, WHOLE | {"quarantined": 3}, means=means)) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "epe" in line)
+    assert "0.5 (0.4 to 0.6)" in line
+    assert "not measured" in line
+
+
+def test_where_nothing_was_measured_no_table_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    show_summary(RunSummary("evaluate", 1.0, WHOLE, means={"warped": {}}))
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def trained(fresh: bool) -> TrainSummary:
+    """A finished training."""
+    job = train_job("store", fit_config())
+    history = (Figure(4, "loss", 0.5), Figure(8, "loss", 0.12345), Figure(8, "fake_loss", 2.0))
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    facts = ("k", "equivdm", "train", "w", job.model_dump_json(), None, 8, history, 3.0, when)
+    return TrainSummary("train", 3.04, ModelRecord(*facts, job.backbone, job.noise, SamplerConfig()), fresh)
+
+
+@pytest.mark.parametrize(("fresh", "state"), [(True, "new"), (False, "was there already")])
+def test_a_training_is_told_by_its_model_and_its_last_figures(
+    fresh: bool, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert show_summary(trained(fresh)) == 0
+    said = "train in 3.0 s: equivdm, 8 steps, loss 0.123, fake_loss 2; "
+    assert capsys.readouterr().out == f"{said}{state}\n"
 
 
 @pytest.mark.parametrize(

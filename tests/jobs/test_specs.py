@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from equivdm.errors import UsageError
 from jobs.specs import JOBS, load_spec, spec_names, variant
@@ -48,6 +49,7 @@ WRONG = {
     "noise.colour=pink": "tiny_train: unknown field 'noise.colour' (got 'pink'): the fields of noise are kind, beta",
     "fit.batch=0": "tiny_train: fit.batch: got 0, wanted greater than or equal to 1",
     "fit.batch=many": "tiny_train: fit.batch: got 'many', wanted integer",
+    "fit.optimizer.betas=[0.9, 1]": "tiny_train: fit.optimizer.betas.1: got 1, wanted less than 1",
     "noise.kind=pink": "tiny_train: noise.kind: got 'pink', wanted 'warped' or 'independent'",
     "name=A B": "tiny_train: name: got 'A B', wanted text that matches ^[a-z0-9][a-z0-9_-]{0,62}$",
     "fit=3": "tiny_train: fit: got 3, wanted a mapping of fields",
@@ -99,6 +101,11 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
             "{path}: got job='bake', wanted one of preprocess, train, distill, render, evaluate: "
             "write `job: train`, say",
         ),
+        (
+            "job: [train]\n",
+            "{path}: got job=['train'], wanted one of preprocess, train, distill, render, evaluate: "
+            "write `job: train`, say",
+        ),
         ("job: render\n", "{path} is a spec of job 'render', wanted 'train': run `equivdm render {path}`"),
     ],
 )
@@ -116,3 +123,47 @@ def test_an_unknown_spec_names_those_there_are() -> None:
     assert str(caught.value) == (
         f"no spec 'tiny_trian': wanted the path of a YAML file, or one of {', '.join(spec_names())}"
     )
+
+
+def test_of_two_settings_of_a_field_the_later_one_counts() -> None:
+    job = load_spec("tiny_train", ["fit.steps=3", "fit={batch: 8}", "fit.steps=5"])
+    assert isinstance(job, TrainJob)
+    assert (job.fit.steps, job.fit.batch) == (5, 8)
+
+
+def test_loading_a_spec_again_gives_an_equal_job_and_leaves_the_settings_alone() -> None:
+    settings = ["store.root=a", "data.include=[b]"]
+    assert load_spec("tiny_train", settings) == load_spec("tiny_train", settings)
+    assert settings == ["store.root=a", "data.include=[b]"]
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_a_job_that_is_written_down_is_read_back_as_it_was(tmp_path: Path, name: str) -> None:
+    job = load_spec(f"tiny_{name}")
+    path = tmp_path / "again.yaml"
+    path.write_text(yaml.safe_dump(job.model_dump(mode="json")))
+    assert load_spec(str(path), verb=name) == job
+
+
+def test_a_variant_that_cannot_be_is_refused_by_the_name_of_its_job() -> None:
+    with pytest.raises(UsageError, match=r"^the demo's independent: fit.steps: got 0, wanted greater than"):
+        variant(load_spec("tiny_train"), name="independent", fit={"steps": 0})
+
+
+def test_a_long_value_is_cut_where_it_is_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_spec("tiny_train", [f"fit.batch={'x' * 500}"])
+    assert str(caught.value) == f"tiny_train: fit.batch: got '{'x' * 56}..., wanted integer"
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"job: train\n---\njob: render\n", b"!!python/name:os.system\n"])
+def test_a_file_that_yaml_cannot_read_or_must_not_run_is_refused_in_one_line(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_bytes(text)
+    with pytest.raises(UsageError, match=rf"^{path} is not valid YAML: [^\n]+$"):
+        load_spec(str(path))
+
+
+def test_a_folder_is_no_spec(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^no spec .*: wanted the path of a YAML file, or one of tiny_"):
+        load_spec(str(tmp_path))

@@ -1,5 +1,6 @@
 """Stores in a folder and on S3 behave alike, and one that cannot be written says so at once."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from equivdm.errors import UsageError
 from pipelines.config import SourceConfig, StoreConfig
 from pipelines.manifest import list_videos
-from pipelines.store import Store, open_store
+from pipelines.store import Store, open_store, open_url
 
 
 def test_a_file_put_into_the_store_comes_back(store: Store, tmp_path: Path) -> None:
@@ -18,6 +19,48 @@ def test_a_file_put_into_the_store_comes_back(store: Store, tmp_path: Path) -> N
         assert Path(local).read_bytes() == source.read_bytes()
         assert local.endswith(".mp4")
     assert store.filesystem.find(store.root) == [store.path("renders/one/video.mp4")]
+
+
+def test_a_file_that_is_put_again_is_replaced(store: Store, tmp_path: Path) -> None:
+    for content in (b"first and longer", b"second"):
+        (tmp_path / "file.bin").write_bytes(content)
+        store.put(str(tmp_path / "file.bin"), "a/file.bin")
+    with store.local_copy("a", "file.bin") as local:
+        assert Path(local).read_bytes() == b"second"
+    assert store.filesystem.find(store.root) == [store.path("a/file.bin")]  # nothing half written is left
+
+
+def test_a_copy_goes_away_and_the_object_stays(store: Store) -> None:
+    store.filesystem.pipe_file(store.path("a.bin"), b"abc")
+    with store.local_copy("a.bin") as local:
+        assert Path(local).read_bytes() == b"abc"
+    assert Path(local).exists() == store.is_local
+    assert store.filesystem.cat_file(store.path("a.bin")) == b"abc"
+
+
+def test_an_object_that_is_not_there_is_no_file(store: Store) -> None:
+    with pytest.raises(FileNotFoundError), store.local_copy("absent.bin") as local:
+        Path(local).read_bytes()
+
+
+def test_a_store_goes_to_another_process_and_is_the_same_there(store: Store) -> None:
+    store.filesystem.pipe_file(store.path("a.bin"), b"abc")
+    other = pickle.loads(pickle.dumps(store))
+    assert (other.root, other.url, other.is_local) == (store.root, store.url, store.is_local)
+    assert other.filesystem.cat_file(other.path("a.bin")) == b"abc"
+
+
+def test_opening_a_store_leaves_nothing_in_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        open_store(StoreConfig(root=str(tmp_path / "deep" / "store")))
+    assert list((tmp_path / "deep" / "store").iterdir()) == []
+
+
+def test_a_place_is_absolute_and_ends_without_a_slash(tmp_path: Path) -> None:
+    assert open_url(f"{tmp_path}/")[1] == str(tmp_path)
+    assert open_url("here/../there")[1] == str(Path.cwd() / "there")
+    assert open_url("~/videos")[1] == str(Path.home() / "videos")
+    assert open_url("s3://bucket/prefix/")[1] == "bucket/prefix"
 
 
 def test_the_arrow_filesystem_sees_the_same_files(store: Store) -> None:

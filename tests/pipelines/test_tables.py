@@ -114,6 +114,47 @@ def test_runs_that_begin_in_the_same_moment_share_one_new_table(store: Store) ->
     assert len(won) == 8
 
 
+def test_what_is_settled_stays_so_whatever_a_later_attempt_says(store: Store) -> None:
+    clips, outcomes = store.table("clips"), ("done", "filtered", "quarantined")
+    clips.commit([clips.write([{"key": outcome, "outcome": outcome, "attempt": 3}]) for outcome in outcomes])
+    again = [clips.write([{"key": outcome, "outcome": "done", "attempt": 4}]) for outcome in outcomes]
+    assert clips.commit(again) == []
+    assert clips.states() == {outcome: State(outcome, 3) for outcome in outcomes}
+
+
+def test_committing_nothing_and_appending_nothing_do_nothing(store: Store) -> None:
+    clips = store.table("clips")
+    assert clips.commit([]) == []
+    assert clips.append([]) == 0
+    assert (clips.files(), clips.rows()) == ([], [])
+
+
+def test_the_same_rows_have_the_same_file_name(store: Store) -> None:
+    clips = store.table("clips")
+    first, again, other = done(clips, "a", seconds=1.0), done(clips, "a", seconds=1.0), done(clips, "a", seconds=2.0)
+    assert first == again
+    assert first.file != other.file
+    assert first.file.startswith("a-")
+
+
+def test_a_damaged_file_can_be_left_out(store: Store) -> None:
+    clips = store.table("clips")
+    first, second = done(clips, "a"), done(clips, "b")
+    clips.commit([first, second])
+    clips.filesystem.pipe_file(f"{clips.folder}/{first.file}", b"no parquet")
+    assert [row["key"] for row in clips.rows(["key"], without={first.file})] == ["b"]
+
+
+def test_rows_come_by_key_and_metric_whatever_the_order_of_commits(store: Store) -> None:
+    metrics = store.table("metrics")
+    for name in ("b", "a"):
+        values = [{"metric": metric, "value": 1.0} for metric in ("flicker", "epe")]
+        metrics.commit([metrics.write([{"key": name, "outcome": "done", "attempt": 1, **value} for value in values])])
+    found = [(row["key"], row["metric"]) for row in metrics.rows(["key", "metric"])]
+    assert found == [("a", "epe"), ("a", "flicker"), ("b", "epe"), ("b", "flicker")]
+    assert metrics.read(["value"], ["a"]).column_names == ["value"]
+
+
 @pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a/../../b"])
 def test_no_name_leaves_the_store(store: Store, name: str) -> None:
     with pytest.raises(ValueError, match="relative path"):

@@ -46,3 +46,15 @@ def test_noise_of_one_channel_is_grey() -> None:
     colours = noise_colours(np.random.default_rng(0).standard_normal((2, 1, 5, 6)).astype(np.float32))
     assert colours.shape == (2, 5, 6, 3)
     np.testing.assert_array_equal(colours[..., 0], colours[..., 2])
+
+
+def test_noise_beyond_the_scale_is_clipped_and_further_channels_do_not_matter() -> None:
+    noise = np.random.default_rng(0).normal(0, 50, (1, 6, 3, 4)).astype(np.float32)
+    colours = noise_colours(noise)
+    np.testing.assert_array_equal(colours[..., 0] == 255, noise[:, 0] >= 127.5 / 45)
+    np.testing.assert_array_equal(colours, noise_colours(noise[:, :3]))
+
+
+def test_half_precision_noise_is_painted_alike() -> None:
+    noise = np.random.default_rng(1).standard_normal((2, 3, 8, 8)).astype(np.float16)
+    np.testing.assert_array_equal(noise_colours(noise), noise_colours(noise.astype(np.float32)))

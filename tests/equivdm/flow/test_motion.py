@@ -72,3 +72,36 @@ def _read_flo(path: Path) -> np.ndarray:
     assert data[:4] == b"PIEH"
     width, height = np.frombuffer(data[4:12], "<i4")
     return np.frombuffer(data[12:], "<f4").reshape(height, width, 2)
+
+
+def test_a_clip_played_backwards_has_its_motions_swapped() -> None:
+    frames = render_scene(3, frames=4, height=48, width=64).frames
+    there = estimate_motion(frames, FlowConfig())
+    back = estimate_motion(np.ascontiguousarray(frames[::-1]), FlowConfig())
+    np.testing.assert_array_equal(back.forward, there.backward[::-1])
+    np.testing.assert_array_equal(back.occluded_forward, there.occluded_backward[::-1])
+
+
+def test_a_step_knows_its_two_frames_only() -> None:
+    frames = render_scene(4, frames=4, height=32, width=48).frames
+    whole, part = estimate_motion(frames, FlowConfig()), estimate_motion(frames[1:3], FlowConfig())
+    np.testing.assert_array_equal(whole.forward[1:2], part.forward)
+    np.testing.assert_array_equal(whole.occluded_backward[1:2], part.occluded_backward)
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+def test_every_preset_finds_a_pan(preset: str) -> None:
+    """A window that slides by (3, -2) px over a picture: away from the border the flow is just that."""
+    picture = render_scene(5, frames=1, height=96, width=96).frames[0]
+    frames = np.stack([picture[16:80, 16:80], picture[18:82, 13:77]])
+    flow = estimate_motion(frames, FlowConfig.model_validate({"preset": preset})).forward[0, 8:-8, 8:-8]
+    assert np.linalg.norm(np.median(flow, axis=(0, 1)) - (3, -2)) < 0.1
+
+
+def test_slack_decides_what_counts_as_hidden() -> None:
+    frames = render_scene(2, frames=2, height=48, width=48).frames
+    shares = [
+        estimate_motion(frames, FlowConfig(occlusion_absolute=slack)).occluded_forward.mean() for slack in (0, 0.5, 50)
+    ]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[-1]

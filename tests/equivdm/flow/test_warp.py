@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from jaxtyping import TypeCheckError
 
 from equivdm.flow import flow_to_rgb, in_frame, occlusion, warp_back
@@ -63,3 +64,53 @@ def test_wrong_arguments_are_refused() -> None:
         occlusion(_constant(0, 0)[None], _constant(0, 0, (5, 5))[None], 0.5, 0.01)
     with pytest.raises(ValueError, match="largest"):
         flow_to_rgb(_constant(0, 0)[None], largest=-1.0)
+
+
+SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6))
+FIELDS = SIZES.flatmap(lambda size: arrays(np.float32, (*size, 2), elements=st.floats(-4, 4, width=16)))
+some = settings(deadline=None, max_examples=30, derandomize=True)
+
+
+def sampled(picture: np.ndarray, x: float, y: float) -> float:
+    """Bilinear interpolation as a textbook has it, the border repeated."""
+    height, width = picture.shape
+    x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
+    weights = {
+        (row, column): max(0, 1 - abs(y - row)) * max(0, 1 - abs(x - column))
+        for row, column in np.ndindex(picture.shape)
+    }
+    return sum(weight * float(picture[place]) for place, weight in weights.items())
+
+
+@some
+@given(FIELDS)
+def test_any_flow_samples_as_the_textbook_does(flow: np.ndarray) -> None:
+    picture = np.random.default_rng(1).random(flow.shape[:2], dtype=np.float32)
+    wanted = [
+        sampled(picture, c + float(flow[r, c, 0]), r + float(flow[r, c, 1])) for r, c in np.ndindex(picture.shape)
+    ]
+    np.testing.assert_allclose(warp_back(picture, flow).ravel(), wanted, atol=1e-5)
+
+
+@some
+@given(FIELDS)
+def test_a_warped_picture_holds_nothing_brighter_or_darker_and_a_flat_one_stays(flow: np.ndarray) -> None:
+    picture = np.random.default_rng(2).random((*flow.shape[:2], 3), dtype=np.float32)
+    warped = warp_back(picture, flow)
+    assert picture.min() - 1e-6 <= warped.min() <= warped.max() <= picture.max() + 1e-6
+    np.testing.assert_allclose(warp_back(np.full_like(picture, 7), flow), 7, rtol=1e-6)
+
+
+@some
+@given(FIELDS)
+def test_more_slack_hides_less_and_what_leaves_is_always_hidden(flow: np.ndarray) -> None:
+    forward, backward = flow[None], flow[None, ::-1]
+    tight, loose = (occlusion(forward, backward, slack, 0.01) for slack in (0.1, 2.0))
+    assert not (loose & ~tight).any()
+    assert loose[0][~in_frame(flow)].all()
+
+
+def test_rest_changes_no_byte_of_any_kind_of_picture() -> None:
+    for shape, dtype in (((1, 1), np.uint8), ((3, 5, 1), np.float32), ((4, 4, 7), np.float64)):
+        picture = np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+        np.testing.assert_array_equal(warp_back(picture, _constant(0, 0, shape[:2])), picture.astype(np.float32))

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from equivdm.metrics.bootstrap import Interval, mean_interval, paired_interval
 
@@ -42,3 +44,42 @@ def test_nothing_and_nan_are_refused(values: list[float]) -> None:
 def test_pairs_of_different_clips_are_refused() -> None:
     with pytest.raises(ValueError, match="got 2 and 1 values"):
         paired_interval([1.0, 2.0], [1.0], 100, seed=0)
+
+
+values = st.lists(st.floats(-100, 100), min_size=1, max_size=12)
+some = settings(deadline=None, max_examples=40, derandomize=True)
+
+
+@some
+@given(values, st.floats(-50, 50), st.floats(0.1, 10))
+def test_another_unit_or_origin_moves_the_interval_along(sample: list[float], shift: float, scale: float) -> None:
+    plain = mean_interval(sample, 200, seed=1)
+    moved = mean_interval([scale * value + shift for value in sample], 200, seed=1)
+    for name in ("mean", "low", "high"):
+        assert getattr(moved, name) == pytest.approx(scale * getattr(plain, name) + shift, abs=1e-8, rel=1e-9)
+
+
+@some
+@given(values)
+def test_an_interval_lies_within_the_values_and_a_surer_one_is_wider(sample: list[float]) -> None:
+    narrow, wide = (mean_interval(sample, 200, seed=2, level=level) for level in (0.5, 0.99))
+    assert min(sample) - 1e-9 <= wide.low <= narrow.low <= narrow.high <= wide.high <= max(sample) + 1e-9
+    assert narrow.count == len(sample)
+
+
+@some
+@given(values)
+def test_a_set_does_not_differ_from_itself(sample: list[float]) -> None:
+    assert paired_interval(sample, sample, 100, seed=3) == Interval(0.0, 0.0, 0.0, len(sample))
+
+
+def test_an_interval_belongs_to_its_seed() -> None:
+    sample = list(np.random.default_rng(4).normal(size=20))
+    assert mean_interval(sample, 300, seed=5) == mean_interval(sample, 300, seed=5)
+    assert mean_interval(sample, 300, seed=5) != mean_interval(sample, 300, seed=6)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 2.0])
+def test_a_level_that_is_no_share_is_refused(level: float) -> None:
+    with pytest.raises(ValueError, match=f"and level {level}, wanted finite values and 0 < level < 1"):
+        mean_interval([1.0, 2.0], 100, seed=0, level=level)

@@ -115,3 +115,52 @@ def test_motion_that_shows_nothing_twice_is_refused() -> None:
     motion.occluded_forward[:] = motion.occluded_backward[:] = True
     with pytest.raises(ValueError, match="no pixel that is visible in two frames"):
         measure(np.zeros((3, 16, 16, 3), np.uint8), motion, FLOW)
+
+
+def noise_video(seed: int, frames: int = 4, size: int = 24) -> np.ndarray:
+    return np.random.default_rng(seed).integers(10, 246, (frames, size, size, 3), np.uint8)
+
+
+def test_cross_frame_psnr_is_its_definition_pixel_by_pixel() -> None:
+    video, motion = noise_video(1), shift_motion(4, 24, 2, -1)
+    squares = [
+        (float(video[k + 1, y, x, c]) - float(video[k, y + 1, x - 2, c])) ** 2
+        for k, y, x, c in np.ndindex(3, 24, 24, 3)
+        if 0 <= y + 1 < 24 and 0 <= x - 2 < 24
+    ]
+    assert cross_frame_psnr(video, motion, FLOW) == pytest.approx(10 * np.log10(255**2 / np.mean(squares)), abs=1e-4)
+
+
+@pytest.mark.parametrize("metric", [cross_frame_psnr, first_frame_psnr, flicker, sharpness, contrast])
+def test_brightness_is_no_part_of_a_metric(metric: object) -> None:
+    video, motion = noise_video(2), shift_motion(4, 24, 1, 1)
+    brighter = metric(video + np.uint8(10), motion, FLOW)  # type: ignore[operator]
+    assert brighter == pytest.approx(metric(video, motion, FLOW), rel=1e-5)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("metric", [flicker, sharpness, contrast])
+def test_half_the_contrast_is_half_the_statistic(metric: object) -> None:
+    video = noise_video(3) // 2 * 2
+    full, half = (metric(each, still(4, 24), FLOW) for each in (video, video // 2))  # type: ignore[operator]
+    assert half == pytest.approx(full / 2, rel=1e-5)
+
+
+def test_a_frozen_video_is_coherent_and_its_motion_is_off_by_all_of_it() -> None:
+    frozen = np.repeat(shifted(1, 64, 0, 0), 4, axis=0)
+    assert cross_frame_psnr(frozen, still(4, 64), FLOW) == CEILING
+    assert flicker(frozen, still(4, 64), FLOW) == 0
+    assert endpoint_error(frozen, shift_motion(4, 64, 3, 4), FLOW) == pytest.approx(5, abs=0.01)
+
+
+def test_material_that_was_hidden_once_is_no_longer_followed_to_the_first_frame() -> None:
+    video, motion = np.full((4, 16, 16, 3), 90, np.uint8), still(4, 16)
+    motion.occluded_backward[0, :, :8] = True  # what is shown there from frame 1 on is new
+    video[1:, :, :8] = 30
+    assert first_frame_psnr(video, motion, FLOW) == CEILING
+    video[3, 0, 12] = 91  # and one pixel of what was not hidden
+    assert first_frame_psnr(video, motion, FLOW) < CEILING
+
+
+def test_luma_is_that_of_rec_601() -> None:
+    primaries = np.eye(3, dtype=np.uint8)[None, None] * np.uint8(255)
+    np.testing.assert_allclose(luma(primaries)[0, 0], [76.245, 149.685, 29.07], rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
 from equivdm.noise import MotionPlan
 from equivdm.noise.normals import ONE, independent_noise, normal_table
@@ -105,3 +106,21 @@ def test_independent_noise_shares_nothing_with_another_seed() -> None:
     one, other = independent_noise(shape, 1), independent_noise(shape, 2)
     assert abs(np.mean(one * other)) < 4 / np.sqrt(one.size)
     np.testing.assert_array_equal(one, independent_noise(shape, 1))
+
+
+def test_a_longer_or_deeper_draw_of_independent_noise_begins_with_the_shorter_one() -> None:
+    long = independent_noise((5, 9, 6, 7), seed=4)
+    for frames, channels in ((1, 1), (2, 3), (5, 4), (3, 9)):
+        np.testing.assert_array_equal(independent_noise((frames, channels, 6, 7), seed=4), long[:frames, :channels])
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 2, 3), (1, 2, 3), (1, 1, 1, -1)])
+def test_a_shape_without_a_cell_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises((ValueError, TypeCheckError), match=r"^shape: got .*, wanted four positive numbers|type"):
+        independent_noise(shape, seed=0)  # type: ignore[arg-type]
+
+
+def test_one_number_is_a_noise_too() -> None:
+    draws = np.array([independent_noise((1, 1, 1, 1), seed).item() for seed in range(2000)])
+    assert abs(draws.mean()) < 4 / np.sqrt(2000)
+    assert abs(draws.var() - 1) < 4 * np.sqrt(2 / 2000)

@@ -1,5 +1,6 @@
 """The plan: pure, seed-free, compact, and safe to read back."""
 
+import dataclasses
 import hashlib
 import pickle
 import zlib
@@ -252,3 +253,46 @@ def test_a_cut_begins_anew() -> None:
     np.testing.assert_array_equal(noise[0], noise[1])
     np.testing.assert_array_equal(noise[2], noise[4])
     assert abs(np.mean(noise[1] * noise[2])) < 4.5 / np.sqrt(noise[0].size)
+
+
+def test_equal_plans_are_one_key_and_nothing_else_equals_a_plan(plan: MotionPlan) -> None:
+    again = MotionPlan.from_bytes(plan.to_bytes())
+    assert len({plan, again}) == 1
+    assert pickle.loads(pickle.dumps(plan)) == plan
+    assert plan != plan.to_bytes()
+    assert plan != plan_motion(FLOW, grid=(4, 6))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plan: {"cells": plan.cells[:-1]},
+        lambda plan: {"cells": plan.cells + np.int32(1)},
+        lambda plan: {"cells": plan.cells - np.int32(1)},
+        lambda plan: {"sites": plan.sites + np.int32(1)},
+        lambda plan: {"paths": np.zeros_like(plan.paths)},
+        lambda plan: {"paths": np.full_like(plan.paths, 1 << 13)},
+        lambda plan: {"stops": plan.starts, "cells": plan.cells[:0]},
+        lambda plan: {"starts": plan.starts - np.int32(1), "stops": plan.stops - np.int32(1)},
+        lambda plan: {"frames": plan.frames[:-1]},
+        lambda plan: {"frames": plan.frames[::-1]},
+        lambda plan: {"grid": (GRID[0] - 1, GRID[1])},
+        lambda plan: {"grid": (0, GRID[1])},
+        lambda plan: {"per_cell": plan.per_cell - 1},
+        lambda plan: {"per_cell": 17},
+    ],
+)
+def test_columns_that_contradict_each_other_make_no_plan(plan: MotionPlan, change) -> None:
+    with pytest.raises(ValueError, match=r"^motion plan: its columns contradict each other; make the plan again with"):
+        dataclasses.replace(plan, **change(plan))
+
+
+def test_the_scale_is_one_over_the_root_of_what_a_cell_holds() -> None:
+    plan = plan_motion(MOTIONS["zoom_in"](), grid=GRID)
+    assert plan.paths.max() > 1  # some have split
+    held = np.zeros((len(plan.frames), GRID[0] * GRID[1]))
+    for frame, (tracks, cells) in enumerate(plan.by_frame()):
+        for track, cell in zip(tracks.tolist(), cells.tolist(), strict=True):
+            depth = (int(plan.paths[track]).bit_length() - 1) // 2
+            held[frame, cell] += 4.0**-depth
+    np.testing.assert_allclose(plan.scale * 2.0**12 * 2.0**6, 2.0**6 / np.sqrt(4.0**6 * held), rtol=1e-6)

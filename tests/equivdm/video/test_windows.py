@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from equivdm.config import ClipConfig
 from equivdm.video.windows import windows
@@ -65,3 +67,37 @@ def test_wrong_arguments_are_refused() -> None:
         windows(np.array([1.0, 0.5]), 25.0, ClipConfig())
     with pytest.raises(ValueError, match="positive"):
         windows(np.array([0.0, 0.5]), 0.0, ClipConfig())
+
+
+clips = st.builds(
+    ClipConfig,
+    frames=st.integers(2, 6),
+    stride=st.none() | st.integers(1, 7),
+    max_windows=st.none() | st.integers(1, 4),
+)
+some = settings(deadline=None, max_examples=60, derandomize=True)
+
+
+@some
+@given(st.integers(0, 40), clips)
+def test_windows_lie_within_the_video_a_stride_apart(count: int, clip: ClipConfig) -> None:
+    found = windows(_regular(count, 25.0), 25.0, clip)
+    whole = max(0, (count - clip.frames) // clip.step + 1)
+    assert len(found) == min(whole, clip.max_windows or whole)
+    for window in found:
+        start = window.index * clip.step
+        assert window.frames == tuple(range(start, start + clip.frames))
+        assert window.frames[-1] < count
+    assert sorted({window.index for window in found}) == [window.index for window in found]
+
+
+@some
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=30), st.sampled_from([2.0, 7.5, 24.0, 30.0]))
+def test_at_each_time_the_frame_that_is_shown_then_is_taken(gaps_ms: list[int], fps: float) -> None:
+    """Against a search through all stamps; a stamp may be a millisecond late, as containers round them."""
+    stamps = np.cumsum(gaps_ms) / 1000
+    found = windows(stamps, 25.0, ClipConfig(frames=2, stride=1, fps=fps))
+    shown = [window.frames[0] for window in found] + [window.frames[1] for window in found[-1:]]
+    times = [stamps[0] + k / fps for k in range(len(shown))]
+    assert shown == [max(i for i, stamp in enumerate(stamps) if stamp <= time + 1e-3) for time in times]
+    assert stamps[-1] + 1e-3 < stamps[0] + max(2, len(shown)) / fps or len(shown) == 0

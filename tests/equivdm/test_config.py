@@ -1,0 +1,92 @@
+"""Settings: closed, frozen, described, and the same after a trip through JSON."""
+
+import pytest
+from pydantic import ValidationError
+
+from equivdm.config import (
+    ClipConfig,
+    Config,
+    ControlConfig,
+    DecodeConfig,
+    FlowConfig,
+    NoiseConfig,
+    PlanConfig,
+    SamplerConfig,
+    TinyConfig,
+)
+
+MODELS = [
+    ClipConfig,
+    ControlConfig,
+    DecodeConfig,
+    FlowConfig,
+    NoiseConfig,
+    PlanConfig,
+    SamplerConfig,
+    TinyConfig,
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_setting_is_described(model: type[Config]) -> None:
+    assert [name for name, info in model.model_fields.items() if not (info.description or "").strip()] == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_setting_that_does_not_exist_is_refused(model: type[Config]) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        model.model_validate({"no_such_setting": 1})
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_settings_do_not_change_under_a_run_and_survive_json(model: type[Config]) -> None:
+    config = model()
+    name = next(iter(model.model_fields))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(config, name, getattr(config, name))
+    again = model.model_validate_json(config.model_dump_json())
+    assert again == config
+    assert hash(again) == hash(config)
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "allowed", "refused"),
+    [
+        (ClipConfig, "frames", [2], [1, 0]),
+        (ClipConfig, "height", [16], [15]),
+        (ClipConfig, "width", [16], [15]),
+        (ClipConfig, "stride", [None, 1], [0]),
+        (ClipConfig, "fps", [None, 0.5], [0, -1]),
+        (ClipConfig, "max_windows", [None, 1], [0]),
+        (DecodeConfig, "memory_mib", [256], [255]),
+        (DecodeConfig, "timeout_s", [0.1], [0]),
+        (FlowConfig, "preset", ["ultrafast"], ["slow"]),
+        (FlowConfig, "occlusion_absolute", [0], [-0.1]),
+        (NoiseConfig, "beta", [0, 1], [-0.01, 1.01, float("nan")]),
+        (NoiseConfig, "kind", ["independent"], ["pink"]),
+        (PlanConfig, "per_cell", [1, 16], [0, 17]),
+        (SamplerConfig, "steps", [1], [0]),
+        (SamplerConfig, "kind", ["heun", "unipc"], ["ddim"]),
+        (TinyConfig, "heads", [2, 6], [3, 0]),
+        (TinyConfig, "patch", [2], [3]),
+    ],
+)
+def test_ends_of_a_range_are_in_and_what_is_beyond_is_not(
+    model: type[Config], field: str, allowed: list[object], refused: list[object]
+) -> None:
+    for value in allowed:
+        assert getattr(model.model_validate({field: value}), field) == value
+    for value in refused:
+        with pytest.raises(ValidationError, match=field):
+            model.model_validate({field: value})
+
+
+def test_windows_follow_on_each_other_unless_a_stride_is_given() -> None:
+    assert ClipConfig(frames=9).step == 9
+    assert ClipConfig(frames=9, stride=4).step == 4
+
+
+def test_a_width_that_the_heads_do_not_share_is_refused_with_a_way_out() -> None:
+    assert TinyConfig(width=48, heads=6).width == 48
+    with pytest.raises(ValidationError, match=r"width 40 is no multiple of twice the heads \(6\): choose one that is"):
+        TinyConfig(width=40, heads=6)
