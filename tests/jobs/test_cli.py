@@ -10,6 +10,7 @@ import pytest
 
 from equivdm.errors import EquivdmError, UsageError
 from jobs import cli
+from tests.pipelines.small_store import fill
 
 GOLDEN = Path(__file__).parent / "golden" / "options.txt"
 """Every verb and option as text. `EQUIVDM_RENEW=1 pytest tests/jobs/test_cli.py` writes it anew."""
@@ -145,6 +146,82 @@ def test_a_command_line_that_cannot_be_read(
     capsys: pytest.CaptureFixture[str], argv: list[str], complaint: str
 ) -> None:
     assert bad(capsys, *argv).startswith(f"equivdm: {complaint}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--grid", "0x4"),
+        ("--size", "4x"),
+        ("--size", "ax4"),
+        ("--stride", "-1"),
+        ("--frames", "1.5"),
+        ("--seed", "one"),
+    ],
+)
+def test_a_number_that_is_none_is_named_with_its_option(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    complaint = bad(capsys, "warp", "v", "-o", "a.npy", f"{option}={value}")
+    assert complaint.startswith(f"equivdm: argument {option}: ")
+    assert repr(value) in complaint
+    assert complaint.endswith(": see `equivdm warp --help`\n")
+
+
+def test_options_that_exclude_each_other_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    complaint = bad(capsys, "warp", "v", "-o", "a.npy", "--grid", "4x4", "--stride", "2")
+    assert "argument --stride: not allowed with argument --grid" in complaint
+
+
+def test_a_demo_of_no_videos_is_refused_before_anything_is_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert bad(capsys, "demo", "--limit", "0", "--out", str(tmp_path / "out")) == (
+        "equivdm: --limit: got 0, wanted at least 1\n"
+    )
+    assert "which does not exist" in bad(capsys, "demo", "--videos", f"{tmp_path}/no", "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The settings of an evaluation that is done."""
+    root = fill(tmp_path_factory.mktemp("finished"), clips=1).store.root
+    return ["tiny_evaluate", "--set", f"store.root={root}", "--set", "bootstrap=100"]
+
+
+def test_an_audit_of_what_is_done_ends_with_0_and_of_what_is_not_with_1(
+    capsys: pytest.CaptureFixture[str], finished: list[str]
+) -> None:
+    assert cli.main(["audit", *finished]) == 0
+    assert "3 inputs = 3 done + 0 filtered + 0 quarantined + 0 pending; 0 new" in capsys.readouterr().out
+    assert cli.main(["audit", *finished, "--set", "flow.preset=fast"]) == 1
+    assert "3 inputs = 0 done + 0 filtered + 0 quarantined + 3 pending; 0 new" in capsys.readouterr().out
+
+
+def test_a_job_that_is_done_is_done_again_without_a_cluster(
+    capsys: pytest.CaptureFixture[str], finished: list[str]
+) -> None:
+    assert cli.main(["evaluate", *finished, "--set", "ray.address=127.0.0.1:9"]) == 0
+    out = capsys.readouterr().out
+    assert "3 done" in out
+    assert "cf_psnr" in out
+
+
+def test_a_report_says_where_it_is(capsys: pytest.CaptureFixture[str], finished: list[str], tmp_path: Path) -> None:
+    assert cli.main(["report", *finished, "-o", str(tmp_path / "page")]) == 0
+    assert capsys.readouterr().out == f"report: {tmp_path}/page/index.html\n"
+    assert (tmp_path / "page" / "index.html").read_text().count("<video") == 5
+
+
+def test_a_report_of_another_job_or_of_a_set_that_is_missing_is_refused(
+    capsys: pytest.CaptureFixture[str], finished: list[str]
+) -> None:
+    assert bad(capsys, "report", "tiny_train") == (
+        "equivdm: tiny_train is a spec of job 'train', wanted 'evaluate': run `equivdm train tiny_train`\n"
+    )
+    complaint = bad(capsys, "report", *finished, "--set", "renders=[nobody]")
+    assert complaint.startswith("equivdm: renders: got 'nobody', wanted one of ['equivdm', 'independent', 'student']")
 
 
 def raising(error: BaseException) -> object:

@@ -164,7 +164,9 @@ def test_an_item_that_left_nothing_behind_is_a_failed_row(clips: Table) -> None:
 
 def test_what_another_run_has_settled_meanwhile_is_no_crash(clips: Table) -> None:
     streamed(clips, Arriving([settle(ITEMS[1], clips)]))
+    files = clips.filesystem.find(clips.folder)
     assert record_crashes([ITEMS[1]], [], clips) == []
+    assert clips.filesystem.find(clips.folder) == files
     assert clips.states()["b"] == State("done", 1)
 
 
