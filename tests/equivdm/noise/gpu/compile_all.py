@@ -47,6 +47,10 @@ def main() -> None:
     plans = plan_on_device(flow, None, GRID, cuts=(2,))
     plans.noise([1, 2], 16, beta=0.9)
     plans.noise([1, 2], 1)
+    # Triton makes a constant of each number that is 1.
+    pixel = torch.zeros(1, 1, 1, 1, 2)
+    plan_on_device(pixel, pixel, (1, 1), occlusion=pixel[..., 0] > 0)
+    plan_on_device(pixel, None, (1, 1), per_cell=1).noise([1], 1, beta=0.5)
 
 
 if __name__ == "__main__":
