@@ -36,7 +36,7 @@ class StepFlows:
 
 
 class Particles:
-    """The particles of `clips` clips on one lattice, in slots; see `equivdm.noise.gpu.steps`.
+    """The particles of `clips` clips on one lattice, in slots; see `equivdm.noise.gpu.kernels.steps`.
 
     Everything happens on the device, in the order of calls, and nothing is read back: `stops` (slots in use) and
     `needed` (slots that there should have been) are for who can wait.

@@ -20,6 +20,7 @@ from equivdm.noise.gpu.kernels.table import (
     V,
     X,
     Y,
+    cell_of,
     slots,
 )
 from equivdm.noise.particles import STARVED
@@ -54,11 +55,6 @@ def _census(
 
 
 @kernel
-def _cell_of(block: Block, columns: Scalar, HALVES: tl.constexpr) -> Block:
-    return block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
-
-
-@kernel
 def mark_parents(
     table: Pointer, stops: Pointer, counts: Pointer, thinned: Pointer, split: Pointer, parents: Pointer,
     blocks: Scalar, columns: Scalar, per_cell: Scalar, capacity: Scalar,
@@ -72,7 +68,7 @@ def mark_parents(
     row, area = tl.num_programs(1) * capacity, per_cell * per_cell
     here = table + clip * capacity + slot
     block = tl.load(here + BLOCK * row, mask=used, other=-1)
-    live, cell = block >= 0, _cell_of(block, columns, HALVES)
+    live, cell = block >= 0, cell_of(block, columns, HALVES)
     held, most, empty = _census(counts + clip * blocks, thinned + clip * blocks, cell, live, columns, HALVES)
     thin = live & (2 * held < area) & (empty <= 1) & (4 * HALVES * HALVES * most <= 3 * area) & (HALVES > 1)
     tl.store(split + clip * (blocks // (HALVES * HALVES)) + cell, held, mask=thin)
@@ -121,7 +117,7 @@ def split_parents(
         here = table + clip * capacity + slot
         was = tl.load(here + BLOCK * row, mask=used, other=-1)
         cells = split + clip * (blocks // (HALVES * HALVES))
-        held = tl.load(cells + _cell_of(was, columns, HALVES), mask=was >= 0, other=0)
+        held = tl.load(cells + cell_of(was, columns, HALVES), mask=was >= 0, other=0)
         path = tl.load(here + PATH * row, mask=held > 0, other=0)
         chosen = (held > 0) & (path <= _LAST_PATH)
         first += 4 * (tl.cumsum(chosen.to(tl.int32), 0) - chosen.to(tl.int32))
@@ -155,7 +151,7 @@ def find_bare(
     """
     clip, blocks = tl.program_id(1), rows * columns
     block = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
-    real, cell = block < blocks, _cell_of(block, columns, HALVES)
+    real, cell = block < blocks, cell_of(block, columns, HALVES)
     held, _, _ = _census(counts + clip * blocks, thinned + clip * blocks, cell, real, columns, HALVES)
     waits = tl.load(split + clip * (blocks // (HALVES * HALVES)) + cell, mask=real, other=0) > 0
     at = clip * blocks + block
@@ -226,7 +222,7 @@ def fill(
     tl.store(calm + at, 0, mask=real)
     tl.store(kept + at, 0, mask=real)
     cells = split + clip * (blocks // (HALVES * HALVES))
-    tl.store(cells + _cell_of(block, columns, HALVES), 0, mask=real)
+    tl.store(cells + cell_of(block, columns, HALVES), 0, mask=real)
     if (tl.program_id(0) == 0) & (clip == 0):
         tl.store(clock + MOVE, tl.load(clock + STEP))
     own = tl.load(fills + clip * tl.num_programs(0) + tl.program_id(0))

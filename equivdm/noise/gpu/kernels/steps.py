@@ -24,6 +24,7 @@ from equivdm.noise.gpu.kernels.table import (
     V,
     X,
     Y,
+    cell_of,
     slots,
 )
 from equivdm.noise.particles import CROWDED
@@ -161,7 +162,7 @@ def _places(
     here = table + clip * capacity + slot
     block = tl.load(here + BLOCK * row, mask=used, other=-1)
     live = block >= 0
-    own = block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
+    own = cell_of(block, columns, HALVES)
     shift = tl.load(here + SHIFT * row, mask=live, other=0)
     x = shifted(tl.load(here + X * row, mask=live, other=0), shift, width, columns * SIDE)
     y = shifted(tl.load(here + Y * row, mask=live, other=0), shift >> 8, height, rows * SIDE)

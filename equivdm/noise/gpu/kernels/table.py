@@ -34,3 +34,9 @@ def slots(stops: Pointer, SLOTS: tl.constexpr) -> tuple[Scalar, Block, Block]:
     clip = tl.program_id(1)
     slot = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
     return clip, slot, slot < tl.load(stops + clip)
+
+
+@kernel
+def cell_of(block: Block, columns: Scalar, HALVES: tl.constexpr) -> Block:
+    """Return the cells of blocks, of which there are `columns` in a row, HALVES along the side of a cell."""
+    return block // columns // HALVES * (columns // HALVES) + block % columns // HALVES
