@@ -31,7 +31,7 @@ PYTHONS = ((3, 11), (3, 13))
 MEMORY_GIB, SHM_GIB, DISK_GIB = 4.0, 1.0, 5.0
 """What a small run on the CPU needs free."""
 RAY_SECONDS = 240
-"""An embedded Ray that has not started by then has a fault; it takes a quarter of it on a small, busy machine."""
+"""An embedded Ray that has not started by then has a fault; small, busy machines are slow to start one."""
 
 
 class Check(NamedTuple):

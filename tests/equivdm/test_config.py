@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
+from equivdm import config as settings
 from equivdm.config import (
     ClipConfig,
     Config,
-    ControlConfig,
     DecodeConfig,
     FlowConfig,
     NoiseConfig,
@@ -16,14 +16,9 @@ from equivdm.config import (
 )
 
 MODELS = [
-    ClipConfig,
-    ControlConfig,
-    DecodeConfig,
-    FlowConfig,
-    NoiseConfig,
-    PlanConfig,
-    SamplerConfig,
-    TinyConfig,
+    each
+    for each in vars(settings).values()
+    if isinstance(each, type) and issubclass(each, Config) and each is not Config
 ]
 
 
