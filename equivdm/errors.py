@@ -5,6 +5,7 @@ EquivdmError
 └── ItemError               one work item failed; the run goes on and the item becomes a row
     ├── NotAVideo           the file is empty, is something else, or has no video stream (final)
     ├── DamagedVideo        a video whose frames cannot all be decoded (final)
+    ├── AbsentVideo         a video that is listed, and is not there (tried again)
     └── DecoderStopped      the decoder crashed, hung or passed its memory limit (tried again)
 """
 
@@ -33,6 +34,10 @@ class DamagedVideo(ItemError):
     """The container opens, but its frames cannot all be decoded."""
 
     final = True
+
+
+class AbsentVideo(ItemError):
+    """A video that a manifest or an earlier listing names, and that the source does not hold."""
 
 
 class DecoderStopped(ItemError):

@@ -20,12 +20,12 @@ from jobs.specs import load_spec, variant
 from pipelines.batch import RunSummary
 from pipelines.config import EvaluateJob, Job, PreprocessJob, RayConfig, SourceConfig
 from pipelines.fit import TrainSummary
-from pipelines.manifest import list_videos
 from pipelines.preprocess import clip_fingerprint
 from pipelines.progress import progress
 from pipelines.ray_session import ray_session
 from pipelines.report import build_report
 from pipelines.report.material import read_material, summary_table
+from pipelines.sources import list_videos
 from pipelines.store import open_store
 
 TRAIN_SCENES, HOLDOUT_SCENES = 24, 6
@@ -107,7 +107,7 @@ def _write_scene(path: Path, seed: int) -> None:
 
 def own_videos(root: str, limit: int) -> Source:
     """Choose from a folder or prefix: at most `limit` videos, spread evenly by name, every fourth of them held out."""
-    found = [video.path for video in list_videos(SourceConfig(root=root))]
+    found = list_videos(SourceConfig(root=root))["path"].to_pylist()
     count = min(limit, len(found))
     names = [found[number * len(found) // count] for number in range(count)]
     if len(names) < len(found):

@@ -10,8 +10,8 @@ from equivdm.errors import UsageError
 from equivdm.flow import Motion
 from pipelines.batch import Row
 from pipelines.config import SelectConfig
-from pipelines.manifest import matches
 from pipelines.schemas import from_tensor
+from pipelines.sources import matches
 from pipelines.store import Store
 
 _NAMES = (

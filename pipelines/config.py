@@ -1,8 +1,8 @@
 """One closed model per job. Pydantic only: a machine without torch or Ray can check and plan a job."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from equivdm.config import (
     BackboneConfig,
@@ -33,11 +33,40 @@ class StoreConfig(Config):
     """Finished items are committed at least this often, so that a killed job keeps them."""
 
 
-class SourceConfig(Config):
+class AccessConfig(Config):
+    """How the S3 server of a source is reached. Credentials come from the usual chain (AWS_* variables, `~/.aws`, the
+    machine's role), never from a spec. A folder needs none of it."""
+
+    endpoint_url: str | None = Field(default=None, pattern=r"^https?://")
+    """The server, such as `https://minio.example:9000`; that of the usual AWS_* variables where none is given. Say
+    `https://s3.amazonaws.com` for a bucket of AWS where those variables point elsewhere, for the store."""
+    anonymous: bool = False
+    """Send requests unsigned, without any credentials: for public buckets."""
+    region: str | None = None
+    """Region of the bucket; that of the usual chain where none is given."""
+    profile: str | None = None
+    """Profile of `~/.aws` whose credentials to use; every machine of the cluster must have it."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_access(self) -> Self:
+        if self.anonymous and self.profile:
+            raise ValueError(
+                f"got anonymous=true and profile={self.profile!r}, wanted one of them: leave the other out"
+            )
+        return self
+
+
+class SourceConfig(AccessConfig):
     """The videos."""
 
     root: str
-    """A folder, or `s3://bucket/prefix`; searched recursively. `NAME.txt` beside `NAME.mp4` is its caption."""
+    """A folder, or `s3://bucket/prefix`; searched recursively where there is no manifest. `NAME.txt` beside `NAME.mp4`
+    is its caption."""
+    manifest: str | None = Field(default=None, pattern=r"(?i)\.(parquet|csv|jsonl)$")
+    """A Parquet, CSV or JSONL file, by its ending, with a row per video; then no other video is taken. A path, or `s3://`
+    with the same access. Column `path`: below root, or beginning with it, without `..`. Column `caption`, if any: goes
+    before `NAME.txt`, unless null (or empty, in CSV). All other columns become the video's metadata, one JSON object. A
+    listed video that is not there fails as an item."""
     include: tuple[str, ...] = ("*",)
     """Patterns on the path below root; a video is taken where one matches."""
     exclude: tuple[str, ...] = ()
@@ -240,6 +269,8 @@ class EvaluateJob(Job):
     """Names the kind of spec."""
     renders: tuple[Name, ...]
     """Names of the sets of videos to measure."""
+    source: AccessConfig = AccessConfig()
+    """How the report reaches the driving videos, which it shows: as in the preprocess job. No figure depends on it."""
     flow: FlowConfig = FlowConfig()
     """The estimator that judges motion."""
     decode: DecodeConfig = DecodeConfig()

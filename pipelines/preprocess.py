@@ -1,11 +1,11 @@
 """Videos to clips: decode, motion, motion plan, latents, one row per window in the `clips` table."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import ray.data
 
 from equivdm.backbones import build_codec, codec_identity, geometry_of
@@ -19,10 +19,11 @@ from equivdm.text import tokenize
 from pipelines.batch import Row, Run, RunSummary, actor_pool, run_items, settle, step, task_retries
 from pipelines.config import PreprocessJob
 from pipelines.identity import fingerprint, item_key
-from pipelines.manifest import VideoFile, known_windows, list_videos, sandbox, unknown_videos, update_manifest
+from pipelines.manifest import known_windows, sandbox, unknown_videos, update_manifest
 from pipelines.ray_session import ray_session
 from pipelines.schemas import to_tensor
-from pipelines.store import Store, local_file, open_store, open_url
+from pipelines.sources import list_videos, source_file
+from pipelines.store import Store, open_store
 from pipelines.tables import Table
 
 VERSION = 5
@@ -35,7 +36,7 @@ def run(config: PreprocessJob) -> RunSummary:
     check_size(config)
     store, videos = open_store(config.store), list_videos(config.source)
     fresh = unknown_videos(store, config, videos)
-    with ray_session(config.ray) if fresh else nullcontext():
+    with ray_session(config.ray) if len(fresh) else nullcontext():
         update_manifest(store, config, fresh, this.name)
         clips, items = inputs(config, store, videos)
         return run_items(this, config, items, clips, partial(clip_pipeline, config=config, clips=clips))
@@ -51,7 +52,7 @@ def clip_pipeline(items: ray.data.Dataset, config: PreprocessJob, clips: Table) 
     )
 
 
-def inputs(config: PreprocessJob, store: Store, videos: Sequence[VideoFile] | None = None) -> tuple[Table, list[Row]]:
+def inputs(config: PreprocessJob, store: Store, videos: pa.Table | None = None) -> tuple[Table, list[Row]]:
     """Return the table and the items of a job as the manifest knows them; `videos` spares listing the source again."""
     windows = known_windows(store, config, list_videos(config.source) if videos is None else videos)
     return store.table("clips"), clip_items(config, windows)
@@ -110,8 +111,7 @@ def read_clip(row: Row, config: PreprocessJob) -> Row:
             "outcome": "filtered",
             "rule": f"too_short: {row['source_frames']} frames, wanted {row['wanted_frames']}",
         }
-    filesystem, _ = open_url(config.source.root)
-    with local_file(filesystem, row["source"]) as local:
+    with source_file(config.source, row["source"]) as local:
         if row["source_frames"] < 0:
             sandbox(config.decode).probe(local)  # raises again what kept the manifest from seeing its windows
             raise DamagedVideo("the video could not be probed once, and can be now: run the job again")

@@ -33,7 +33,15 @@ WINDOW = [
     ("caption", pa.string()),
 ]
 
-MANIFEST = pa.schema([("key", pa.string()), *WINDOW, ("layout", pa.string()), ("run", pa.string())])
+MANIFEST = pa.schema(
+    [
+        ("key", pa.string()),
+        *WINDOW,
+        ("metadata", pa.string()),  # JSON, of the source's own manifest
+        ("layout", pa.string()),
+        ("run", pa.string()),
+    ]
+)
 """A row per window of a video, before any is computed. `key` names the file's version and the layout of windows."""
 
 CLIPS = pa.schema(

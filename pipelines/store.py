@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -16,7 +17,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec.implementations.local import LocalFileSystem
 
 from equivdm.errors import UsageError
-from pipelines.config import StoreConfig
+from pipelines.config import AccessConfig, StoreConfig
 from pipelines.tables import Table
 
 
@@ -90,14 +91,42 @@ STORE_FAULTS = (OSError, ImportError, ValueError, BotoCoreError)
 """What a place that is absent, closed or out of reach raises. Botocore's own errors are no OSErrors."""
 
 
-def open_url(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Return the filesystem of a folder or an `s3://` URL, and the path in it without a trailing slash."""
+def open_url(url: str, access: AccessConfig | None = None) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the filesystem of a folder or an `s3://` URL, and the path in it without a trailing slash.
+
+    `access` says how S3 is reached, where that is not by the usual AWS_* variables.
+    """
     if "://" not in url:
         return LocalFileSystem(), os.path.abspath(os.path.expanduser(url))
-    # No listing cache: another run may be writing to the same prefix.
-    options = {"use_listings_cache": False, "skip_instance_cache": True} if url.startswith("s3://") else {}
-    filesystem, path = fsspec.core.url_to_fs(url, **options)
+    if url.startswith("s3://"):
+        how = access or AccessConfig()
+        variables = frozenset((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
+        filesystem = _s3_filesystem(how.anonymous, how.endpoint_url, how.profile, how.region, variables)
+        return filesystem, url.removeprefix("s3://").rstrip("/")
+    filesystem, path = fsspec.core.url_to_fs(url)
     return filesystem, path.rstrip("/")
+
+
+@cache
+def _s3_filesystem(
+    anonymous: bool,
+    endpoint_url: str | None,
+    profile: str | None,
+    region: str | None,
+    variables: frozenset[tuple[str, str]],
+) -> fsspec.AbstractFileSystem:
+    """Open a client once per process: making one takes longer than most requests."""
+    del variables  # the client reads them itself
+    return fsspec.filesystem(
+        "s3",
+        anon=anonymous,
+        endpoint_url=endpoint_url,
+        profile=profile,
+        client_kwargs={"region_name": region} if region else {},
+        # No listing cache: another run may be writing to the same prefix.
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
 
 
 def open_store(config: StoreConfig) -> Store:

@@ -26,11 +26,12 @@ def build_report(job: EvaluateJob, out: Path) -> Path:
     store = open_store(job.store)
     material = read_material(job, store)
     shown = material.clips[:SHOWN_CLIPS]
+    players = write_players(material, shown, store, out, job.source)
     page = _template().render(
         material=material,
         lead=_lead(material),
         lines=summary_table(material, job.bootstrap),
-        rows=list(zip(shown, write_players(material, shown, store, out), strict=True)),
+        rows=list(zip(shown, players, strict=True)),
         hidden=len(material.clips) - len(shown),
         curves=curves_of(material),
         bars=stage_bars(material.seconds),

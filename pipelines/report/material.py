@@ -13,8 +13,8 @@ from equivdm.metrics.bootstrap import Interval, mean_interval, paired_interval
 from pipelines.batch import Row
 from pipelines.config import EvaluateJob
 from pipelines.evaluate import inputs
-from pipelines.manifest import matches
 from pipelines.models import ModelRecord, find_model
+from pipelines.sources import matches
 from pipelines.store import Store
 
 CLIP_COLUMNS = ("key", "path", "window", "source", "indices", "fps", "caption", "frames", "height", "width", "outcome")

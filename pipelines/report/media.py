@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from botocore.exceptions import BotoCoreError
+
 from equivdm.config import DecodeConfig
 from equivdm.errors import ItemError
 from equivdm.noise import MotionPlan
@@ -16,6 +18,7 @@ from equivdm.seeds import derive_seed
 from equivdm.video.sandbox import Sandbox
 from equivdm.video.write import write_video
 from pipelines.batch import Row
+from pipelines.config import AccessConfig
 from pipelines.progress import progress
 from pipelines.report.material import Material
 from pipelines.store import Store, local_file, open_url
@@ -37,10 +40,12 @@ class Player:
     note: str = ""
 
 
-def write_players(material: Material, clips: Sequence[Row], store: Store, out: Path) -> list[list[Player]]:
+def write_players(
+    material: Material, clips: Sequence[Row], store: Store, out: Path, access: AccessConfig
+) -> list[list[Player]]:
     """Write the files of the given clips below `out` and return a row of players per clip.
 
-    A file is named by the key of what it shows, so that one that is there is right.
+    A file is named by the key of what it shows, so that one that is there is right. `access` is that of the sources.
     """
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     rows = []
@@ -51,14 +56,14 @@ def write_players(material: Material, clips: Sequence[Row], store: Store, out: P
                 Player(method.title, file, method.colour, note="" if file else "not rendered")
                 for method, file in zip(material.methods, own, strict=True)
             ]
-            rows.append([_input(clip, reader, out), _noise(clip, material, store, out), *rendered])
+            rows.append([_input(clip, access, reader, out), _noise(clip, material, store, out), *rendered])
             advance()
     return rows
 
 
-def _input(clip: Row, reader: Sandbox, out: Path) -> Player:
+def _input(clip: Row, access: AccessConfig, reader: Sandbox, out: Path) -> Player:
     source: str = clip["source"]
-    filesystem, path = open_url(source if source.startswith("/") else f"s3://{source}")
+    filesystem, path = open_url(source if source.startswith("/") else f"s3://{source}", access)
 
     def write(target: str) -> None:
         with local_file(filesystem, path) as local:
@@ -67,8 +72,8 @@ def _input(clip: Row, reader: Sandbox, out: Path) -> Player:
 
     try:
         return Player("Input video", _once(out, f"{clip['key'][:20]}-input.mp4", write))
-    except (ItemError, OSError):
-        return Player("Input video", None, note="the source is no longer where it was")
+    except (ItemError, OSError, BotoCoreError):
+        return Player("Input video", None, note="the source is no longer where it was, or out of reach")
 
 
 def _noise(clip: Row, material: Material, store: Store, out: Path) -> Player:

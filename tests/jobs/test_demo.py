@@ -9,7 +9,7 @@ from equivdm.video.write import write_video
 from jobs import demo
 from jobs.specs import load_spec
 from pipelines.config import DistillJob, EvaluateJob, Job, PreprocessJob, RenderJob, TrainJob
-from pipelines.manifest import matches
+from pipelines.sources import matches
 
 
 def folder_of(root: Path, count: int) -> str:

@@ -17,8 +17,9 @@ from equivdm.video.decode import decode
 from pipelines import evaluate, preprocess, render
 from pipelines.batch import Row, pending
 from pipelines.config import EvaluateJob, PreprocessJob, RenderJob, WorkConfig
-from pipelines.manifest import list_videos, probe_video
+from pipelines.manifest import probe_video
 from pipelines.schemas import from_tensor
+from pipelines.sources import list_videos
 from pipelines.store import Store, open_store
 from pipelines.tables import Receipt, State, Table
 from tests.pipelines.fit_cases import fit_config, train_job
@@ -29,9 +30,8 @@ from tests.pipelines.videos import preprocess_job, write_scene
 def items_of(job: PreprocessJob) -> list[Row]:
     """The items of all windows, ready for the first step."""
     windows = []
-    for video in list_videos(job.source):
-        row = {"key": "k", "source": video.source, "path": video.path, "caption_file": video.caption_file}
-        windows += probe_video(row, job.source.root, job.clip, job.decode)["windows"]
+    for video in list_videos(job.source).to_pylist():
+        windows += probe_video({**video, "key": "k"}, job.source, job.clip, job.decode)["windows"]
     return pending(preprocess.clip_items(job, windows), {}, "now")
 
 

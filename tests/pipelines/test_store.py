@@ -7,7 +7,7 @@ import pytest
 
 from equivdm.errors import UsageError
 from pipelines.config import SourceConfig, StoreConfig
-from pipelines.manifest import list_videos
+from pipelines.sources import list_videos
 from pipelines.store import Store, open_store, open_url
 
 
