@@ -11,6 +11,17 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class Bucket(Config):
+    """One size and length of clips, of several in a mixed data set."""
+
+    height: int = Field(ge=16)
+    """Height in pixels, after a resize that covers the frame and a centre crop."""
+    width: int = Field(ge=16)
+    """Width in pixels, likewise."""
+    frames: int = Field(ge=2)
+    """Frames of a clip."""
+
+
 class ClipConfig(Config):
     """Which windows of a video become clips, and at which size."""
 
@@ -26,11 +37,38 @@ class ClipConfig(Config):
     """Frames a second after resampling by time stamps; the video's own frames where none is given."""
     max_windows: int | None = Field(default=None, ge=1)
     """At most so many windows of one video, spread evenly over it; all where none is given."""
+    buckets: tuple[Bucket, ...] = ()
+    """Sizes and lengths of a mixed data set: each shot gets the one that fits it best. Where some are given, `frames`,
+    `height` and `width` are not looked at."""
 
     @property
-    def step(self) -> int:
-        """Frames from one window's start to the next."""
-        return self.stride or self.frames
+    def choices(self) -> tuple[Bucket, ...]:
+        """The buckets; where none is given, the one of `height`, `width` and `frames`."""
+        return self.buckets or (Bucket(height=self.height, width=self.width, frames=self.frames),)
+
+    @model_validator(mode="after")
+    def _buckets_differ(self) -> "ClipConfig":
+        for number, bucket in enumerate(self.buckets):
+            if bucket in self.buckets[:number]:
+                raise ValueError(
+                    f"buckets: got height {bucket.height}, width {bucket.width}, frames {bucket.frames} twice: "
+                    "leave one of the two out"
+                )
+        return self
+
+
+class ShotsConfig(Config):
+    """How a video is cut into shots, so that no clip goes across a cut."""
+
+    kind: Literal["none", "cuts", "cuts_and_fades"] = "cuts_and_fades"
+    """`cuts`: hard cuts; `cuts_and_fades`: also cross fades and fades from and to one colour, of up to about 32 frames;
+    `none`: a video is one shot, and is not decoded to find its windows."""
+    cut_ratio: float = Field(default=2.0, gt=1)
+    """A cut is where the frames before differ from those after by so many times what they differ among themselves."""
+    fade_change: float = Field(default=10.0, gt=0)
+    """A fade is where the picture's structure changes by so many of 255 levels and does so as a linear mix would."""
+    shortest: int = Field(default=1, ge=1)
+    """Shots of fewer frames give no windows, even where one fits since the clip's rate is above the video's."""
 
 
 class DecodeConfig(Config):

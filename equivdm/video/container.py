@@ -1,8 +1,8 @@
 """What a container says about its video, read by demuxing; only one frame is decoded."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -107,6 +107,30 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
             assert isinstance(frame, VideoFrame)
             intact = not frame.is_corrupt and (intact or frame.key_frame)
             yield frame if intact else None
+
+
+def numbered(path: str, layout: Layout, start: int | None = None) -> Generator[tuple[int, VideoFrame]]:
+    """Frames of a file with their numbers, rising from a decoding stamp or the start; damaged frames leave gaps.
+
+    Where packets have no stamps, frames go by their count, so that the first damage ends them.
+    """
+    number_of = {int(tick): number for number, tick in enumerate(layout.ticks)}
+    with open_container(path) as container:
+        stream = container.streams[layout.stream]
+        assert isinstance(stream, VideoStream)
+        stream.codec_context.thread_count = 1
+        if start is not None:
+            # A container that cannot jump stands at its start.
+            with suppress(FFmpegError):
+                container.seek(start, stream=stream)
+        for count, frame in enumerate(decoded(container, stream)):
+            if frame is None and not layout.stamped:
+                return
+            if frame is None:
+                continue
+            number = number_of.get(frame.pts, -1) if layout.stamped and frame.pts is not None else count
+            if number >= 0:
+                yield number, frame
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:

@@ -13,18 +13,16 @@ build for ARM) makes the same clips. Compared frame by frame over the test colle
 
 import importlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 
 import cv2
 import numpy as np
-from av.error import FFmpegError
-from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from equivdm.arrays import Frames, Picture
 from equivdm.errors import DamagedVideo
-from equivdm.video.container import Layout, decoded, open_container, read_layout
+from equivdm.video.container import Layout, numbered, read_layout
 
 Cut = UInt8[np.ndarray, "rows columns 3"]
 """A picture of another size than the one it was made of."""
@@ -119,25 +117,14 @@ def _key_before(layout: Layout, number: int) -> int | None:
 def _collect(
     path: str, layout: Layout, numbers: list[int], size: tuple[int, int] | None, start: int | None
 ) -> dict[int, Picture]:
-    number_of = {int(layout.ticks[number]): number for number in numbers}
     wanted = set(numbers)
     pictures: dict[int, Picture] = {}
-    with open_container(path) as container:
-        stream = container.streams[layout.stream]
-        assert isinstance(stream, VideoStream)
-        stream.codec_context.thread_count = 1
-        if start is not None:
-            # A container that cannot jump stands at its start.
-            with suppress(FFmpegError):
-                container.seek(start, stream=stream)
-        for count, frame in enumerate(decoded(container, stream)):
-            if frame is None and layout.stamped:
-                continue
-            if frame is None or len(pictures) == len(numbers):
-                break
-            number = number_of.get(frame.pts, -1) if layout.stamped and frame.pts is not None else count
+    with closing(numbered(path, layout, start)) as frames:
+        for number, frame in frames:
             if number in wanted:
                 pictures[number] = _fit(_upright(frame.to_ndarray(format="rgb24"), layout), layout, size)
+            if len(pictures) == len(numbers):
+                break
     return pictures
 
 

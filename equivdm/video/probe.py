@@ -16,6 +16,10 @@ class VideoInfo:
     """Columns of the upright picture, in stored pixels."""
     height: int
     """Rows of the upright picture."""
+    display_width: int
+    """Columns on a display with square pixels: stored pixels that are not square are widened or narrowed."""
+    display_height: int
+    """Rows on a display with square pixels: not `height` where pixels are not square and the picture is turned."""
     fps: float
     """Average frames a second."""
     timestamps: Float64[np.ndarray, " frames"]
@@ -33,10 +37,14 @@ def probe(path: str) -> VideoInfo:
         DamagedVideo: where frames that the header promises are missing, or none can be decoded.
     """
     layout = read_layout(path)
-    upright = (layout.height, layout.width) if layout.turns % 2 == 0 else (layout.width, layout.height)
+    stored, shown = (layout.height, layout.width), (layout.height, max(1, round(layout.width * layout.aspect)))
+    turn = -1 if layout.turns % 2 else 1
+    (height, width), (display_height, display_width) = stored[::turn], shown[::turn]
     return VideoInfo(
-        height=upright[0],
-        width=upright[1],
+        height=height,
+        width=width,
+        display_height=display_height,
+        display_width=display_width,
         fps=layout.fps,
         timestamps=layout.ticks * float(layout.time_base),
         rotation=90 * layout.turns,

@@ -12,18 +12,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from equivdm.arrays import Frames
-from equivdm.config import DecodeConfig
+from equivdm.config import DecodeConfig, ShotsConfig
 from equivdm.errors import DecoderStopped
 from equivdm.video.decode import decode
 from equivdm.video.probe import VideoInfo, probe
-from equivdm.video.worker import HEADER
+from equivdm.video.shots import Shot, find_shots, score_video
+from equivdm.video.worker import ERROR, HEADER, PART
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What decides the windows of a video."""
+
+    info: VideoInfo
+    """Size and time stamps."""
+    shots: tuple[Shot, ...]
+    """Runs of frames without a cut, in order."""
 
 
 class Sandbox:
@@ -46,6 +58,15 @@ class Sandbox:
         """Run `equivdm.video.decode.decode`; raises what it raises, and DecoderStopped."""
         return self.call(decode, path, list(indices), size)
 
+    def survey(self, path: str, config: ShotsConfig) -> Survey:
+        """Probe a video and find its shots. The time limit holds for each block of frames, not for the whole video.
+
+        Raises what `equivdm.video.probe.probe` raises, and DecoderStopped.
+        """
+        info = self.probe(path)
+        scores = [] if config.kind == "none" else list(self.stream(score_video, path))
+        return Survey(info, find_shots(scores, len(info.timestamps), config))
+
     def call(self, function: Callable[..., Result], *arguments: object) -> Result:
         """Run a function of an importable module in the child.
 
@@ -54,22 +75,42 @@ class Sandbox:
                 new child.
             ItemError, ValueError, OSError: where the function raises them.
         """
-        with self._lock, ExitStack() as interrupted:
-            # A child that was interrupted would answer the next call with this one's result.
-            interrupted.callback(self._stop)
-            ok, result = self._exchange(pickle.dumps((function, arguments)))
-            interrupted.pop_all()
-        if not ok:
+        with self._turn(function, arguments) as child:
+            kind, result = self._answer(child)
+        if kind == ERROR:
             raise result
         return result
+
+    def stream(self, function: Callable[..., Iterator[Result]], *arguments: object) -> Iterator[Result]:
+        """Run a generator function in the child and yield what it yields, as it comes.
+
+        `timeout_s` limits each part, so that work may be long and a hang is stopped all the same. No other call gets
+        its turn until the last part is taken; a caller that takes no more parts ends the child.
+
+        Raises:
+            DecoderStopped, ItemError, ValueError, OSError: as `call` does.
+        """
+        with self._turn(function, arguments) as child:
+            while (answer := self._answer(child))[0] == PART:
+                yield answer[1]
+        if answer[0] == ERROR:
+            raise answer[1]
 
     def close(self) -> None:
         """End the child. The sandbox can be used again."""
         with self._lock:
             self._stop()
 
-    def _exchange(self, request: bytes) -> tuple[bool, Any]:
-        child = self._send(HEADER.pack(len(request)) + request)
+    @contextmanager
+    def _turn(self, function: Callable[..., Any], arguments: tuple[object, ...]) -> Iterator[subprocess.Popen[bytes]]:
+        with self._lock, ExitStack() as interrupted:
+            # A child that was interrupted would answer the next call with this one's result.
+            interrupted.callback(self._stop)
+            request = pickle.dumps((function, arguments))
+            yield self._send(HEADER.pack(len(request)) + request)
+            interrupted.pop_all()
+
+    def _answer(self, child: subprocess.Popen[bytes]) -> tuple[str, Any]:
         deadline = time.monotonic() + self._limits.timeout_s
         (size,) = HEADER.unpack(self._read(child, HEADER.size, deadline))
         return pickle.loads(self._read(child, size, deadline))

@@ -8,6 +8,7 @@ import signal
 import struct
 import sys
 import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from equivdm.video.decode import warm_up
 HEADER = struct.Struct("<Q")
 """Length of the pickle that follows."""
 
+PART, RESULT, ERROR = "part", "result", "error"
+"""What an answer is: parts come before the result of a generator function, each with the whole time limit."""
+
 PASSED_ON = (ItemError, ValueError, OSError)
 """What a call may raise and the caller gets; anything else is a fault of this program, and ends the process."""
 
@@ -28,7 +32,7 @@ def serve(memory_mib: int, timeout_s: float) -> None:
 
     Args:
         memory_mib: address space that calls may take on top of the idle process.
-        timeout_s: seconds that a call may take.
+        timeout_s: seconds that a call may take, or each part of a generator's.
     """
     # What libraries print must not mix with the answers.
     answers = os.fdopen(os.dup(1), "wb")
@@ -42,25 +46,33 @@ def serve(memory_mib: int, timeout_s: float) -> None:
         function, arguments = pickle.loads(calls.get())
         # The caller enforces the time; the alarm ends a process that a dead caller left busy in foreign code.
         signal.setitimer(signal.ITIMER_REAL, 1.5 * timeout_s)
-        answer = pickle.dumps(_run(function, arguments, memory_mib))
+        for answer in _answers(function, arguments, memory_mib):
+            data = pickle.dumps(answer)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            answers.write(HEADER.pack(len(data)))
+            answers.write(data)
+            answers.flush()
+            signal.setitimer(signal.ITIMER_REAL, 1.5 * timeout_s)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        answers.write(HEADER.pack(len(answer)))
-        answers.write(answer)
-        answers.flush()
 
 
-def _run(function: Any, arguments: tuple[Any, ...], memory_mib: int) -> tuple[bool, Any]:
+def _answers(function: Any, arguments: tuple[Any, ...], memory_mib: int) -> Iterator[tuple[str, Any]]:
     full = DecoderStopped(f"the decoder passed its memory limit of {memory_mib} MiB: raise decode.memory_mib")
     try:
-        return True, function(*arguments)
+        result = function(*arguments)
+        if isinstance(result, Generator):
+            for part in result:
+                yield PART, part
+            result = None
+        yield RESULT, result
     except MemoryError:
-        return False, full
+        yield ERROR, full
     except cv2.error as error:
         if error.code != cv2.Error.StsNoMem:
             raise
-        return False, full
+        yield ERROR, full
     except PASSED_ON as error:
-        return False, error
+        yield ERROR, error
 
 
 def _receive(requests: int, calls: "queue.SimpleQueue[bytes]") -> None:

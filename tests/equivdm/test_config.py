@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from equivdm import config as settings
 from equivdm.config import (
+    Bucket,
     ClipConfig,
     Config,
     DecodeConfig,
@@ -12,6 +13,7 @@ from equivdm.config import (
     NoiseConfig,
     PlanConfig,
     SamplerConfig,
+    ShotsConfig,
     TinyConfig,
 )
 
@@ -20,6 +22,9 @@ MODELS = [
     for each in vars(settings).values()
     if isinstance(each, type) and issubclass(each, Config) and each is not Config
 ]
+
+REQUIRED: dict[type[Config], dict[str, object]] = {Bucket: {"height": 64, "width": 96, "frames": 16}}
+"""What a model cannot do without."""
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -35,7 +40,7 @@ def test_a_setting_that_does_not_exist_is_refused(model: type[Config]) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_settings_do_not_change_under_a_run_and_survive_json(model: type[Config]) -> None:
-    config = model()
+    config = model.model_validate(REQUIRED.get(model, {}))
     name = next(iter(model.model_fields))
     with pytest.raises(ValidationError, match="frozen"):
         setattr(config, name, getattr(config, name))
@@ -53,6 +58,10 @@ def test_settings_do_not_change_under_a_run_and_survive_json(model: type[Config]
         (ClipConfig, "stride", [None, 1], [0]),
         (ClipConfig, "fps", [None, 0.5], [0, -1]),
         (ClipConfig, "max_windows", [None, 1], [0]),
+        (ShotsConfig, "kind", ["none", "cuts", "cuts_and_fades"], ["adaptive"]),
+        (ShotsConfig, "cut_ratio", [1.1], [1.0]),
+        (ShotsConfig, "fade_change", [0.1], [0]),
+        (ShotsConfig, "shortest", [1], [0]),
         (DecodeConfig, "memory_mib", [256], [255]),
         (DecodeConfig, "timeout_s", [0.1], [0]),
         (FlowConfig, "preset", ["ultrafast"], ["slow"]),
@@ -76,12 +85,17 @@ def test_ends_of_a_range_are_in_and_what_is_beyond_is_not(
             model.model_validate({field: value})
 
 
-def test_windows_follow_on_each_other_unless_a_stride_is_given() -> None:
-    assert ClipConfig(frames=9).step == 9
-    assert ClipConfig(frames=9, stride=4).step == 4
-
-
 def test_a_width_that_the_heads_do_not_share_is_refused_with_a_way_out() -> None:
     assert TinyConfig(width=48, heads=6).width == 48
     with pytest.raises(ValidationError, match=r"width 40 is no multiple of twice the heads \(6\): choose one that is"):
         TinyConfig(width=40, heads=6)
+
+
+def test_buckets_are_all_different_and_stand_for_the_one_size() -> None:
+    wide, tall = Bucket(height=64, width=96, frames=16), Bucket(height=96, width=64, frames=16)
+    assert ClipConfig(height=32, width=48, frames=4).choices == (Bucket(height=32, width=48, frames=4),)
+    assert ClipConfig(height=32, buckets=(wide, tall)).choices == (wide, tall)
+    with pytest.raises(ValidationError, match="height 64, width 96, frames 16 twice: leave one of the two out"):
+        ClipConfig(buckets=(wide, tall, wide))
+    with pytest.raises(ValidationError, match="Field required"):
+        ClipConfig.model_validate({"buckets": [{"height": 64, "width": 96}]})

@@ -78,7 +78,7 @@ def test_every_mistake_has_its_own_line() -> None:
         "tiny_preprocess: source: got None, wanted a mapping of fields",
         "tiny_preprocess: clip.height: got 8, wanted greater than or equal to 16",
         "tiny_preprocess: unknown field 'clip.length' (got 4): "
-        "the fields of clip are frames, height, width, stride, fps, max_windows",
+        "the fields of clip are frames, height, width, stride, fps, max_windows, buckets",
     ]
 
 

@@ -1,22 +1,24 @@
 """The decoder process: it is stopped, renewed, and never outlives its owner."""
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from equivdm.config import DecodeConfig
+from equivdm.config import DecodeConfig, ShotsConfig
 from equivdm.errors import DecoderStopped, NotAVideo
 from equivdm.video.decode import decode
 from equivdm.video.probe import probe
 from equivdm.video.sandbox import Sandbox
+from equivdm.video.shots import Shot, score_video
 from equivdm.video.synthetic import render_scene
 from equivdm.video.write import write_video
 
@@ -78,6 +80,64 @@ def test_a_child_killed_between_calls_is_renewed(sandbox: Sandbox, video: str) -
     time.sleep(0.3)
     assert sandbox.call(os.getpid) != child
     assert len(sandbox.probe(video).timestamps) == 8
+
+
+# The child runs functions of importable modules; these tests' own are in none, so they bring their source.
+PARTS = """
+def parts(seconds):
+    import time
+    for number, pause in enumerate(seconds):
+        time.sleep(pause)
+        yield number
+"""
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Iterator[int]]]:
+    (tmp_path / "slow_parts.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module("slow_parts").parts
+    del sys.modules["slow_parts"]
+
+
+def test_the_time_limit_is_that_of_a_part(parts: Callable[..., Iterator[int]]) -> None:
+    hasty = Sandbox(DecodeConfig(timeout_s=4))
+    hasty.call(os.getpid)
+    start = time.monotonic()
+    assert list(hasty.stream(parts, [1.0] * 5)) == list(range(5))
+    assert time.monotonic() - start > 4
+    hangs = hasty.stream(parts, [0.0, 0.0, 600.0])
+    assert [next(hangs), next(hangs)] == [0, 1]
+    with pytest.raises(DecoderStopped, match="more than 4 s"):
+        next(hangs)
+    assert hasty.call(len, "four") == 4
+    hasty.close()
+
+
+def test_parts_that_nobody_takes_are_no_answer_to_the_next_call(sandbox: Sandbox, video: str) -> None:
+    left = sandbox.stream(score_video, video)
+    next(left)
+    left.close()
+    assert sandbox.call(len, "four") == 4
+
+
+def test_errors_of_a_generator_come_through(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(NotAVideo, match="empty"):
+        list(sandbox.stream(score_video, str(tmp_path / "empty.mp4")))
+    with pytest.raises(FileNotFoundError):
+        sandbox.survey(str(tmp_path / "absent.mp4"), ShotsConfig())
+
+
+def test_a_survey_has_the_probe_and_the_shots(sandbox: Sandbox, video: str, tmp_path: Path) -> None:
+    assert sandbox.survey(video, ShotsConfig()).shots == (Shot(0, 8),)
+    joined = str(tmp_path / "joined.mp4")
+    scenes = [render_scene(seed, frames=8, height=48, width=64).frames for seed in (0, 1)]
+    write_video(joined, np.concatenate(scenes), 8.0)
+    survey = sandbox.survey(joined, ShotsConfig())
+    np.testing.assert_array_equal(survey.info.timestamps, probe(joined).timestamps)
+    assert survey.shots == (Shot(0, 8), Shot(8, 16))
+    assert sandbox.survey(joined, ShotsConfig(kind="none")).shots == (Shot(0, 16),)
 
 
 def test_memory_is_limited(sandbox: Sandbox) -> None:
