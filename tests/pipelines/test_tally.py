@@ -164,8 +164,6 @@ def test_the_nodes_endpoint_exports_what_workers_report() -> None:
 
     reporter = start_tally("test-metrics")
     ray.get(ray.remote(num_cpus=1)(work).remote({"item": 3}, reporter))
-    (node,) = ray.nodes()
-    url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     wanted = {
         'ray_equivdm_items_total{job="test-metrics",outcome="failed",stage="motion"}': 1.0,
         'ray_equivdm_items_total{job="test-metrics",outcome="skipped",stage="latents"}': 1.0,
@@ -176,11 +174,20 @@ def test_the_nodes_endpoint_exports_what_workers_report() -> None:
         'ray_equivdm_bytes_total{direction="in",job="test-metrics",stage="motion"}': 3.0,
         'ray_equivdm_bytes_total{direction="out",job="test-metrics",stage="motion"}': 6.0,
     }
+    assert_exported("test-metrics", wanted)
+
+
+def assert_exported(job: str, wanted: dict[str, float]) -> None:
+    """The node's endpoint comes to export these series of a job."""
+    import ray
+
+    (node,) = ray.nodes()
+    url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     end, found = time.monotonic() + 30, dict[str, float]()
     while time.monotonic() < end and not wanted.items() <= found.items():
         time.sleep(0.5)
         with urllib.request.urlopen(url, timeout=10) as page:
-            found = own_series(page.read().decode(), "test-metrics")
+            found = own_series(page.read().decode(), job)
     assert {name: found.get(name) for name in wanted} == wanted
 
 
