@@ -50,10 +50,11 @@ class Stages:
         self, reporter: Reporter, label: str, items: int, totals: Mapping[str, int], console: Console | None = None
     ) -> None:
         self.sums: Mapping[str, Sums] = {}
-        """What the tally last said, by stage."""
+        """What the tally last said, by stage, in the order of `totals`."""
         console = console or Console(stderr=True)
         self._view: View = Bars(label, items, totals, console) if watched(console) else Lines(label, items, totals)
-        self._reporter, self._items, self._settled, self._facts = reporter, items, 0, ""
+        self._reporter, self._totals = reporter, totals
+        self._items, self._settled, self._facts = items, 0, ""
         self._pending = pending_gauge(reporter.job) if reporter.actor is not None else None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._refresh, name="stages", daemon=True)
@@ -84,7 +85,9 @@ class Stages:
             self._look()
 
     def _look(self) -> None:
-        self.sums = self._reporter.read(READ_TIMEOUT_S) or self.sums
+        found = self._reporter.read(READ_TIMEOUT_S)
+        if found:
+            self.sums = {name: found[name] for name in (*self._totals, *found) if name in found}
         self._view.show(self._settled, self.sums, self._facts)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.tally import SEND_EVERY_S, SKIPPED, Reporter, Sums, Tally, add_up, start_tally
 
 ROOT = Path(__file__).parents[2]
 
+some = settings(deadline=None, max_examples=60, derandomize=True)
 sums = st.builds(
     Sums,
     st.dictionaries(st.sampled_from(["done", "filtered", "failed", "quarantined", SKIPPED]), st.integers(1, 99)).map(
@@ -28,6 +29,7 @@ sums = st.builds(
 reports = st.dictionaries(st.sampled_from(["looks", "motion", "latents"]), sums)
 
 
+@some
 @given(st.lists(reports))
 def test_a_tally_holds_the_sum_of_all_that_it_was_told(told: list[dict[str, Sums]]) -> None:
     tally = Tally()
@@ -41,6 +43,7 @@ def test_a_tally_holds_the_sum_of_all_that_it_was_told(told: list[dict[str, Sums
         assert total.failed == sum(part.outcomes["failed"] + part.outcomes["quarantined"] for part in parts)
 
 
+@some
 @given(reports, reports, reports)
 def test_reports_may_arrive_in_any_order(a: dict[str, Sums], b: dict[str, Sums], c: dict[str, Sums]) -> None:
     assert add_up(add_up(a, b), c) == add_up(a, add_up(c, b))
