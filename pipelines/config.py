@@ -86,6 +86,17 @@ class SelectConfig(Config):
     """At most so many clips, the first by key."""
 
 
+class CostConfig(Config):
+    """What the machines cost. A run's record then has the cost of 1,000 clips."""
+
+    cpu_hour: float = Field(ge=0)
+    """Price of one CPU for an hour, whether it computes or waits."""
+    gpu_hour: float = Field(default=0.0, ge=0)
+    """Price of one GPU for an hour, likewise."""
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    """The currency's three letters."""
+
+
 class RayConfig(Config):
     """The Ray cluster that a job runs on. None of it can change a result."""
 
@@ -95,6 +106,8 @@ class RayConfig(Config):
     """CPUs of an embedded Ray; all of the machine where none is given."""
     object_store_mib: int = Field(default=512, ge=80)
     """Shared memory of an embedded Ray, in MiB."""
+    cost: CostConfig | None = None
+    """Prices of its machines, for the record of a run; no figure of cost where none are given."""
 
 
 class WorkConfig(Config):

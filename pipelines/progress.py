@@ -40,14 +40,18 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
     the end, and every few seconds.
     """
     console = Console(stderr=True)
-    watched = console.is_terminal and not os.environ.get("CI")
-    with _bar(label, total, console) if watched else _lines(label, total) as advance:
+    with _bar(label, total, console) if watched(console) else _lines(label, total) as advance:
         yield advance
 
 
-@contextmanager
-def _bar(label: str, total: int | None, console: Console) -> Iterator[Advance]:
-    columns = (
+def watched(console: Console) -> bool:
+    """Whether somebody watches bars there: a terminal, and not one of CI."""
+    return console.is_terminal and not os.environ.get("CI")
+
+
+def bars(console: Console) -> Progress:
+    """Return a display of bars with count, rate, time left, and the text in each task's field `facts`."""
+    return Progress(
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=32),
         MofNCompleteColumn(),
@@ -55,14 +59,19 @@ def _bar(label: str, total: int | None, console: Console) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(elapsed_when_finished=False),
         TextColumn("[dim]{task.fields[facts]}"),
+        console=console,
     )
-    with Progress(*columns, console=console) as bar:
+
+
+@contextmanager
+def _bar(label: str, total: int | None, console: Console) -> Iterator[Advance]:
+    with bars(console) as bar:
         task: TaskID = bar.add_task(label, total=total, facts="")
 
         def advance(n: int = 1, **facts: object) -> None:
             bar.update(task, advance=n)
             if facts:
-                bar.update(task, facts=_facts(facts))
+                bar.update(task, facts=facts_in_words(facts))
 
         yield advance
 
@@ -90,19 +99,23 @@ def _lines(label: str, total: int | None) -> Iterator[Advance]:
     def advance(n: int = 1, **facts: object) -> None:
         nonlocal done, last, latest
         done += n
-        latest = _facts(facts) or latest
+        latest = facts_in_words(facts) or latest
         now = time.monotonic()
         if now - last >= LINE_EVERY_S and done != total:
             last = now
-            left = "" if total is None or not done else f", about {(now - start) / done * (total - done):.0f} s left"
-            say(f"{done}{of}{left}{latest and '  '}{latest}")
+            say(f"{done}{of}{time_left(done, total, now - start)}{latest and '  '}{latest}")
 
     say(f"0{of}" if total is not None else "started")
     yield advance
     say(f"{done}{of} in {time.monotonic() - start:.1f} s{latest and '  '}{latest}")
 
 
-def _facts(facts: dict[str, object]) -> str:
+def time_left(done: int, total: int | None, seconds: float) -> str:
+    """`, about 45 s left` at the rate so far, or nothing where that cannot be said."""
+    return "" if total is None or not done else f", about {seconds / done * (total - done):.0f} s left"
+
+
+def facts_in_words(facts: dict[str, object]) -> str:
     """`loss=0.123 filtered=2`: floats to three figures."""
     return " ".join(
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()

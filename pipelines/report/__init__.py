@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from pipelines.config import EvaluateJob
 from pipelines.models import ModelRecord
+from pipelines.pages import page_template
 from pipelines.report.material import Material, config_of, counted, notes, read_material, summary_table
 from pipelines.report.media import write_players
 from pipelines.report.plots import curves_of, stage_bars
@@ -27,7 +27,7 @@ def build_report(job: EvaluateJob, out: Path) -> Path:
     material = read_material(job, store)
     shown = material.clips[:SHOWN_CLIPS]
     players = write_players(material, shown, store, out, job.source)
-    page = _template().render(
+    page = page_template("report/page.html.jinja").render(
         material=material,
         lead=_lead(material),
         lines=summary_table(material, job.bootstrap),
@@ -43,13 +43,6 @@ def build_report(job: EvaluateJob, out: Path) -> Path:
     path = out / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
-
-
-def _template() -> Any:
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader("pipelines", "report"), autoescape=True, trim_blocks=True)
-    return environment.get_template("page.html.jinja")
 
 
 def _lead(material: Material) -> str:
