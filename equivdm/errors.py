@@ -5,6 +5,7 @@ EquivdmError
 └── ItemError               one work item failed; the run goes on and the item becomes a row
     ├── NotAVideo           the file is empty, is something else, or has no video stream (final)
     ├── DamagedVideo        a video whose frames cannot all be decoded (final)
+    ├── BadFlow             motion vectors beside a video are missing, damaged or of another size (final)
     └── DecoderStopped      the decoder crashed, hung or passed its memory limit (tried again)
 """
 
@@ -31,6 +32,12 @@ class NotAVideo(ItemError):
 
 class DamagedVideo(ItemError):
     """The container opens, but its frames cannot all be decoded."""
+
+    final = True
+
+
+class BadFlow(ItemError):
+    """Motion vectors that should lie beside a video are missing, damaged, or do not fit it."""
 
     final = True
 
