@@ -80,17 +80,37 @@ class DecodeConfig(Config):
     """Address space that decoding may take on top of the idle decoder process, in MiB."""
 
 
-class FlowConfig(Config):
-    """How motion is estimated."""
+class OcclusionConfig(Config):
+    """The forward-backward check: a pixel is occluded where |f + b|^2 > absolute + relative * (|f|^2 + |b|^2)."""
 
-    kind: Literal["dis"] = "dis"
-    """`dis`: dense inverse search of OpenCV, on the CPU."""
+    absolute: float = Field(default=0.5, ge=0)
+    """Slack in px^2."""
+    relative: float = Field(default=0.01, ge=0)
+    """Slack per squared length of the two displacements."""
+
+
+class FlowConfig(Config):
+    """How motion is known."""
+
+    kind: Literal["dis", "raft", "file"] = "dis"
+    """`dis`: dense inverse search of OpenCV, on the CPU; `raft`: a network, for GPUs (needs torchvision); `file`:
+    motion vectors beside the video, such as a renderer's, in `NAME.flow/` or `NAME.flow.npz` (docs/flow.md)."""
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
-    """OpenCV's trade of speed for accuracy."""
-    occlusion_absolute: float = Field(default=0.5, ge=0)
-    """A pixel is occluded where |f + b|^2 > absolute + relative * (|f|^2 + |b|^2): `absolute`, in px^2."""
-    occlusion_relative: float = Field(default=0.01, ge=0)
-    """And this is `relative`."""
+    """Of `dis`: OpenCV's trade of speed for accuracy."""
+    weights: str | None = None
+    """Of `raft`: local path of its weights, .pth or .safetensors, of the small or the large network."""
+    updates: int = Field(default=12, ge=1)
+    """Of `raft`: recurrent updates; fewer are faster."""
+    batch: int = Field(default=4, ge=1)
+    """Of `raft`: pairs of frames in one pass. Decides the memory, and changes rounding only."""
+    occlusion: OcclusionConfig = OcclusionConfig()
+    """What counts as hidden. No part of the flow itself."""
+
+    @model_validator(mode="after")
+    def _raft_has_weights(self) -> "FlowConfig":
+        if (self.kind == "raft") != (self.weights is not None):
+            raise ValueError(f"weights: got {self.weights!r} with kind={self.kind}: raft needs a path, the others none")
+        return self
 
 
 class PlanConfig(Config):
@@ -112,9 +132,18 @@ class NoiseConfig(Config):
 class ControlConfig(Config):
     """The dense condition beside the caption."""
 
-    kind: Literal["none", "grey", "soft_edge", "canny"] = "soft_edge"
+    kind: Literal["none", "grey", "soft_edge", "canny", "depth"] = "soft_edge"
     """`grey`: blurred grey copy of the video, to be repainted; `soft_edge`: smoothed gradient magnitude; `canny`:
-    binary edges; `none`: the model has noise and caption only."""
+    binary edges; `depth`: a network's, near is bright; `none`: the model has noise and caption only."""
+    model: str | None = None
+    """Of `depth`: local path of a folder that transformers' AutoModelForDepthEstimation reads, or of a TorchScript
+    file."""
+
+    @model_validator(mode="after")
+    def _depth_has_a_model(self) -> "ControlConfig":
+        if (self.kind == "depth") != (self.model is not None):
+            raise ValueError(f"model: got {self.model!r} with kind={self.kind}: depth needs a path, the others none")
+        return self
 
 
 class TinyConfig(Config):

@@ -1,11 +1,14 @@
 """Dense conditions computed from the driving video."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from jaxtyping import Float32
 
 from equivdm.arrays import ControlMap, Frames
 from equivdm.config import ControlConfig
+from equivdm.networks.weights import weights_digest
 
 _SIGMA = 0.8
 """Blur in pixels before the gradient: soft edges forget grain, keep outlines."""
@@ -14,28 +17,91 @@ _GREY_SIGMA = 1.0
 """Blur in pixels of `grey`: the model has texture to add."""
 
 _WHITE = 99.0
-"""Percentile of the clip's gradients that becomes 255."""
+"""Percentile of the clip's gradients, or of its inverse depth, that becomes 255."""
+
+
+Control = Callable[[Frames], ControlMap]
+"""From a clip to its dense condition, 0 to 255."""
+
+CONTROL_VERSIONS = {"none": 1, "grey": 1, "soft_edge": 1, "canny": 1, "depth": 1}
+"""Number of each kind's arithmetic: raise it when the same frames would give another condition."""
+
+
+def build_control(config: ControlConfig) -> Control:
+    """Return what computes the condition. It may hold a network: build it once a process.
+
+    All kinds are scaled alike over the whole clip, so that they do not flicker. `grey` is the blurred grey picture as
+    it is; `soft_edge` is the length of its gradient, `canny` the binary edges of Canny (1986), both relative to the
+    clip's strongest gradients; `depth` is inverse depth (near is bright) between the clip's farthest and nearest;
+    `none` is all zeros.
+
+    Raises:
+        UsageError: for a depth model that cannot be loaded.
+    """
+    if config.model is None:
+        return {"none": _nothing, "grey": _grey, "soft_edge": _soft_edge, "canny": _canny}[config.kind]
+    from equivdm.networks.depth import Depth
+
+    depth = Depth(config.model)
+    return lambda frames: _between_extremes(depth(frames))
 
 
 def control_map(frames: Frames, config: ControlConfig) -> ControlMap:
-    """Return the clip's dense condition, 0 to 255, scaled alike over the whole clip so that it does not flicker.
+    """Return the clip's dense condition; where there are many clips, call `build_control` once."""
+    return build_control(config)(frames)
 
-    `grey` is the blurred grey picture as it is; `soft_edge` is the length of its gradient, `canny` the binary edges of
-    Canny (1986), both relative to the clip's strongest gradients; `none` is all zeros.
+
+def control_identity(config: ControlConfig) -> dict[str, str | int]:
+    """Return all that decides the condition of given frames: kind, version, and the model's digest.
+
+    Raises:
+        UsageError: for a model that cannot be read.
     """
-    if config.kind == "none":
-        return np.zeros(frames.shape[:3], np.uint8)
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    if config.kind == "grey":
-        return np.stack([cv2.GaussianBlur(picture, (0, 0), _GREY_SIGMA) for picture in grey])
-    magnitude = np.stack([_gradient(picture) for picture in grey])
-    white = float(np.percentile(magnitude, _WHITE))
-    if white < 1.0:  # less than one level a pixel: a flat clip has no edges, only rounding
-        return np.zeros(frames.shape[:3], np.uint8)
-    if config.kind == "canny":
-        # Canny's own gradient is eight times as long: Sobel's kernel without its norm.
-        return np.stack([cv2.Canny(_blur(picture), 2 * white, 4 * white, L2gradient=True) for picture in grey])
+    identity: dict[str, str | int] = {"kind": config.kind, "version": CONTROL_VERSIONS[config.kind]}
+    return identity if config.model is None else identity | {"model": weights_digest(config.model)}
+
+
+def _nothing(frames: Frames) -> ControlMap:
+    return np.zeros(frames.shape[:3], np.uint8)
+
+
+def _grey(frames: Frames) -> ControlMap:
+    return np.stack([cv2.GaussianBlur(picture, (0, 0), _GREY_SIGMA) for picture in _luma(frames)])
+
+
+def _soft_edge(frames: Frames) -> ControlMap:
+    magnitude = np.stack([_gradient(picture) for picture in _luma(frames)])
+    white = _white(magnitude)
+    if white is None:
+        return _nothing(frames)
     return np.clip(np.round(magnitude * (255 / white)), 0, 255).astype(np.uint8)
+
+
+def _canny(frames: Frames) -> ControlMap:
+    grey = _luma(frames)
+    white = _white(np.stack([_gradient(picture) for picture in grey]))
+    if white is None:
+        return _nothing(frames)
+    # Canny's own gradient is eight times as long: Sobel's kernel without its norm.
+    return np.stack([cv2.Canny(_blur(picture), 2 * white, 4 * white, L2gradient=True) for picture in grey])
+
+
+def _between_extremes(maps: Float32[np.ndarray, "time height width"]) -> ControlMap:
+    """Scale linearly, one scale for all frames; the outermost hundredths are clipped. A flat clip is black."""
+    low, high = np.percentile(maps, [100 - _WHITE, _WHITE])
+    if not high > low:
+        return np.zeros(maps.shape, np.uint8)
+    return np.clip(np.round((maps - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
+
+
+def _luma(frames: Frames) -> list[np.ndarray]:
+    return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+
+
+def _white(magnitude: Float32[np.ndarray, "time height width"]) -> float | None:
+    """The gradient to be 255; None for a flat clip: less than one level a pixel is no edge, only rounding."""
+    white = float(np.percentile(magnitude, _WHITE))
+    return white if white >= 1 else None
 
 
 def _gradient(picture: np.ndarray) -> Float32[np.ndarray, "height width"]:

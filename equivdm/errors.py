@@ -6,6 +6,7 @@ EquivdmError
     ├── NotAVideo           the file is empty, is something else, or has no video stream (final)
     ├── DamagedVideo        a video whose frames cannot all be decoded (final)
     ├── AbsentVideo         a video that is listed, and is not there (tried again)
+    ├── BadFlow             motion vectors beside a video are missing, damaged or of another size (final)
     └── DecoderStopped      the decoder crashed, hung or passed its memory limit (tried again)
 """
 
@@ -38,6 +39,12 @@ class DamagedVideo(ItemError):
 
 class AbsentVideo(ItemError):
     """A video that a manifest or an earlier listing names, and that the source does not hold."""
+
+
+class BadFlow(ItemError):
+    """Motion vectors that should lie beside a video are missing, damaged, or do not fit it."""
+
+    final = True
 
 
 class DecoderStopped(ItemError):

@@ -7,6 +7,7 @@ from functools import partial
 import ray.data
 
 from equivdm.errors import UsageError
+from equivdm.flow import flow_identity
 from equivdm.metrics import measure
 from equivdm.metrics.bootstrap import Interval, mean_interval
 from pipelines.batch import Row, Run, RunSummary, run_items, settle, step, task_retries
@@ -53,7 +54,7 @@ def inputs(config: EvaluateJob, store: Store) -> tuple[Table, list[Row]]:
     for name in config.renders:
         if name not in names:
             raise UsageError(f"renders: got {name!r}, wanted one of {sorted(names)} in {store.url}; run render first")
-    own = fingerprint({"stage": "evaluate", "version": VERSION, "flow": config.flow.model_dump()})
+    own = fingerprint({"stage": "evaluate", "version": VERSION, "flow": flow_identity(config.flow)})
     newest = _newest_per_clip([row for row in rows if row["name"] in config.renders])
     return store.table("metrics"), [
         {

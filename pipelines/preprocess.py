@@ -10,9 +10,9 @@ import ray.data
 
 from equivdm.backbones import build_codec, codec_identity, geometry_of
 from equivdm.config import BackboneConfig
-from equivdm.control import control_map
+from equivdm.control import control_identity, control_map
 from equivdm.errors import DamagedVideo, UsageError
-from equivdm.flow import estimate_motion
+from equivdm.flow import estimate_motion, flow_identity
 from equivdm.noise import MotionPlan, plan_motion
 from equivdm.seeds import derive_seed
 from equivdm.text import tokenize
@@ -76,9 +76,9 @@ def clip_fingerprint(config: PreprocessJob) -> str:
             "stage": "preprocess",
             "version": VERSION,
             "clip": grid,
-            "flow": config.flow.model_dump(),
+            "flow": {**flow_identity(config.flow), "occlusion": config.flow.occlusion.model_dump()},
             "plan": config.plan.model_dump(),
-            "control": config.control.model_dump(),
+            "control": control_identity(config.control),
             "codec": codec_identity(config.backbone),
             "noise": config.materialize_noise,
         }

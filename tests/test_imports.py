@@ -61,8 +61,8 @@ def test_workers_that_need_no_network_load_no_torch(module: str) -> None:
     assert result.stdout.strip() == "False"
 
 
-def test_the_noise_engine_runs_where_there_is_little_else() -> None:
-    """As on a GPU machine that has torch and triton, but none of the pipeline's packages."""
+def test_what_runs_on_a_gpu_needs_little_else() -> None:
+    """As on a GPU machine that has torch, torchvision and triton, but none of the pipeline's packages."""
     absent = "{'ray', 'deepspeed', 'deltalake', 'pyarrow', 's3fs', 'decord', 'av', 'diffusers', 'pydantic', 'beartype'}"
     code = f"""
 import sys
@@ -73,5 +73,6 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import benchmarks.gpu
 import tests.equivdm.noise.gpu.cases
+import equivdm.networks.raft
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -66,7 +66,8 @@ def occlusion(flow: Flow, reverse: Flow, absolute: float, relative: float) -> Ma
         relative: slack per squared length of the two displacements.
 
     Returns:
-        True for the pixels of the frame where `flow` starts that are not seen in the other one.
+        True for the pixels of the frame where `flow` starts that are not seen in the other one; a vector that is not
+        known (NaN) shows nothing.
 
     Raises:
         ValueError: where the two flows differ in shape.
@@ -77,10 +78,12 @@ def occlusion(flow: Flow, reverse: Flow, absolute: float, relative: float) -> Ma
 
 
 def _occluded(flow: Field, reverse: Field, absolute: float, relative: float) -> Bool[np.ndarray, "height width"]:
+    seen = in_frame(flow)
+    flow = np.where(seen[..., None], flow, np.float32(0))
     back = warp_back(reverse, flow)
     gap = np.square(flow + back).sum(-1)
     slack = absolute + relative * (np.square(flow).sum(-1) + np.square(back).sum(-1))
-    return (gap > slack) | ~in_frame(flow)
+    return ~(seen & (gap <= slack))  # a comparison with an unknown vector is false
 
 
 def _landing(flow: Field) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:

@@ -57,6 +57,11 @@ class Layout:
     keys: tuple[tuple[int, int], ...]
     """(presentation, decoding) stamp of each key frame."""
 
+    @property
+    def upright_aspect(self) -> float:
+        """Width of a pixel of the upright picture over its height."""
+        return self.aspect if self.turns % 2 == 0 else 1 / self.aspect
+
 
 def read_layout(path: str) -> Layout:
     """Return the layout of a file's default video stream.

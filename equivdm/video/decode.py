@@ -23,6 +23,7 @@ from jaxtyping import UInt8
 from equivdm.arrays import Frames, Picture
 from equivdm.errors import DamagedVideo
 from equivdm.video.container import Layout, numbered, read_layout
+from equivdm.video.crop import centred_crop
 
 Cut = UInt8[np.ndarray, "rows columns 3"]
 """A picture of another size than the one it was made of."""
@@ -136,12 +137,6 @@ def _fit(picture: Picture, layout: Layout, size: tuple[int, int] | None) -> Cut:
     """Cut the largest centred part with the wanted shape, then scale it."""
     if size is None:
         return np.ascontiguousarray(picture)
-    height, width = picture.shape[:2]
-    aspect = layout.aspect if layout.turns % 2 == 0 else 1 / layout.aspect
-    # Stored columns per stored row in a part that is shown with the wanted shape.
-    shape = size[1] / size[0] / aspect
-    rows, columns = min(height, max(1, round(width / shape))), min(width, max(1, round(height * shape)))
-    top, left = (height - rows) // 2, (width - columns) // 2
-    part = np.ascontiguousarray(picture[top : top + rows, left : left + columns])
-    shrinks = size[0] <= rows and size[1] <= columns
-    return cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    crop = centred_crop(picture.shape[0], picture.shape[1], layout.upright_aspect, size)
+    part = np.ascontiguousarray(picture[crop.part])
+    return cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if crop.shrinks_to(size) else cv2.INTER_CUBIC)

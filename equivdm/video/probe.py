@@ -26,6 +26,8 @@ class VideoInfo:
     """Seconds, in order of presentation; variable rates show here, and the first need not be 0."""
     rotation: int
     """Degrees clockwise by which stored pictures are turned for display: 0, 90, 180 or 270. Decoding applies it."""
+    aspect: float = 1.0
+    """Width of a pixel of the upright picture over its height."""
 
 
 def probe(path: str) -> VideoInfo:
@@ -48,4 +50,5 @@ def probe(path: str) -> VideoInfo:
         fps=layout.fps,
         timestamps=layout.ticks * float(layout.time_base),
         rotation=90 * layout.turns,
+        aspect=layout.upright_aspect,
     )

@@ -8,9 +8,11 @@ from equivdm.config import (
     Bucket,
     ClipConfig,
     Config,
+    ControlConfig,
     DecodeConfig,
     FlowConfig,
     NoiseConfig,
+    OcclusionConfig,
     PlanConfig,
     SamplerConfig,
     ShotsConfig,
@@ -65,7 +67,8 @@ def test_settings_do_not_change_under_a_run_and_survive_json(model: type[Config]
         (DecodeConfig, "memory_mib", [256], [255]),
         (DecodeConfig, "timeout_s", [0.1], [0]),
         (FlowConfig, "preset", ["ultrafast"], ["slow"]),
-        (FlowConfig, "occlusion_absolute", [0], [-0.1]),
+        (FlowConfig, "updates", [1], [0]),
+        (OcclusionConfig, "absolute", [0], [-0.1]),
         (NoiseConfig, "beta", [0, 1], [-0.01, 1.01, float("nan")]),
         (NoiseConfig, "kind", ["independent"], ["pink"]),
         (PlanConfig, "per_cell", [1, 16], [0, 17]),
@@ -99,3 +102,18 @@ def test_buckets_are_all_different_and_stand_for_the_one_size() -> None:
         ClipConfig(buckets=(wide, tall, wide))
     with pytest.raises(ValidationError, match="Field required"):
         ClipConfig.model_validate({"buckets": [{"height": 64, "width": 96}]})
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        (FlowConfig, {"kind": "raft"}),
+        (FlowConfig, {"weights": "raft.pth"}),
+        (ControlConfig, {"kind": "depth"}),
+        (ControlConfig, {"kind": "grey", "model": "depth.pt"}),
+    ],
+)
+def test_a_network_has_its_weights_and_nothing_else_has(model: type[Config], wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match=r"(raft|depth) needs a path, the others none"):
+        model.model_validate(wrong)
+    model.model_validate({"kind": "raft", "weights": "w"} if model is FlowConfig else {"kind": "depth", "model": "m"})

@@ -1,10 +1,13 @@
 """Dense conditions on pictures whose edges are known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from equivdm.config import ControlConfig
-from equivdm.control import control_map
+from equivdm.control import build_control, control_identity, control_map
 from equivdm.video.synthetic import render_scene
 
 
@@ -86,3 +89,61 @@ def test_a_mirrored_video_has_a_mirrored_condition(kind: str, axis: int) -> None
 @pytest.mark.parametrize("level", [0, 77, 255])
 def test_grey_of_a_flat_video_is_its_level(level: int) -> None:
     assert (control_map(np.full((2, 16, 16, 3), level, np.uint8), ControlConfig(kind="grey")) == level).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_built_condition_is_the_condition(kind: str) -> None:
+    config = ControlConfig.model_validate({"kind": kind})
+    control = build_control(config)
+    for seed in (1, 2):
+        frames = render_scene(seed, frames=2, height=32, width=48).frames
+        np.testing.assert_array_equal(control(frames), control_map(frames, config))
+
+
+class FirstChannel(torch.nn.Module):
+    """ "Depth" that is known: red, without its normalisation."""
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures[:, 0] * 0.229 + 0.485
+
+
+@pytest.fixture(scope="module")
+def depth(tmp_path_factory: pytest.TempPathFactory) -> ControlConfig:
+    """A depth model that says how red a picture is."""
+    path = tmp_path_factory.mktemp("depth") / "model.pt"
+    torch.jit.script(FirstChannel()).save(str(path))
+    return ControlConfig(kind="depth", model=str(path))
+
+
+def test_depth_has_one_scale_for_the_whole_clip(depth: ControlConfig) -> None:
+    """A frame between near and far is grey, though nothing in it is nearer than the rest."""
+    frames = np.zeros((5, 32, 32, 3), np.uint8)
+    frames[:, :, :, 0] = np.array([20, 60, 100, 140, 180])[:, None, None]
+    control = build_control(depth)(frames)
+    assert control.shape == (5, 32, 32)
+    assert [int(each) for each in control[:, 16, 16]] == [0, 64, 128, 191, 255]
+    assert (control == control[:, :1, :1]).all()
+
+
+def test_stray_depths_do_not_flatten_the_rest(depth: ControlConfig) -> None:
+    frames = np.full((2, 64, 64, 3), 100, np.uint8)
+    frames[:, :, 32:] = 140
+    usual = build_control(depth)(frames)
+    frames[0, 10, 10] = 255
+    assert (build_control(depth)(frames)[1] == usual[1]).all()
+    assert (usual[:, :, 60].min(), usual[:, :, 4].max()) == (255, 0)
+
+
+def test_flat_depth_is_black(depth: ControlConfig) -> None:
+    assert not build_control(depth)(np.full((2, 32, 32, 3), 90, np.uint8)).any()
+
+
+def test_kind_and_model_name_a_condition_and_its_place_does_not(depth: ControlConfig, tmp_path: Path) -> None:
+    assert depth.model is not None
+    copy, other = tmp_path / "copy.pt", tmp_path / "other.pt"
+    copy.write_bytes(Path(depth.model).read_bytes())
+    other.write_bytes(b"another")
+    assert control_identity(depth) == control_identity(ControlConfig(kind="depth", model=str(copy)))
+    configs = [depth, ControlConfig(kind="depth", model=str(other))]
+    configs += [ControlConfig.model_validate({"kind": kind}) for kind in KINDS]
+    assert len({tuple(sorted(control_identity(config).items())) for config in configs}) == len(configs)

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from equivdm.config import FlowConfig
-from equivdm.flow import Motion, estimate_motion
+from equivdm.config import FlowConfig, OcclusionConfig
+from equivdm.flow import Motion, estimate_motion, occlusion_of
+from equivdm.flow.formats import read_flo
 from equivdm.video.synthetic import Scene, render_scene
 
 
@@ -26,7 +27,7 @@ def test_error_on_rendered_scenes(size: int, bound: float) -> None:
 def test_error_on_sintel(assets: Path) -> None:
     names = [assets / "flow_gt" / f"sintel_alley_1_frame_000{k}.png" for k in (1, 2)]
     frames = np.stack([np.asarray(cv2.imread(str(name), cv2.IMREAD_COLOR_RGB)) for name in names])
-    truth = _read_flo(assets / "flow_gt" / "sintel_alley_1_frame_0001.flo")
+    truth = read_flo(assets / "flow_gt" / "sintel_alley_1_frame_0001.flo")
     motion = estimate_motion(frames, FlowConfig())
     # Mean speed 2.8 px. 0.29 px was measured; RAFT-small has 0.24.
     assert np.linalg.norm(motion.forward[0] - truth, axis=-1).mean() < 0.32
@@ -67,13 +68,6 @@ def test_wrong_arguments_are_refused(shape: tuple[int, ...]) -> None:
         estimate_motion(np.zeros(shape, np.uint8), FlowConfig())
 
 
-def _read_flo(path: Path) -> np.ndarray:
-    data = path.read_bytes()
-    assert data[:4] == b"PIEH"
-    width, height = np.frombuffer(data[4:12], "<i4")
-    return np.frombuffer(data[12:], "<f4").reshape(height, width, 2)
-
-
 def test_a_clip_played_backwards_has_its_motions_swapped() -> None:
     frames = render_scene(3, frames=4, height=48, width=64).frames
     there = estimate_motion(frames, FlowConfig())
@@ -101,7 +95,29 @@ def test_every_preset_finds_a_pan(preset: str) -> None:
 def test_slack_decides_what_counts_as_hidden() -> None:
     frames = render_scene(2, frames=2, height=48, width=48).frames
     shares = [
-        estimate_motion(frames, FlowConfig(occlusion_absolute=slack)).occluded_forward.mean() for slack in (0, 0.5, 50)
+        estimate_motion(frames, FlowConfig(occlusion=OcclusionConfig(absolute=slack))).occluded_forward.mean()
+        for slack in (0, 0.5, 50)
     ]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > shares[-1]
+
+
+def test_without_backward_flow_only_what_leaves_is_hidden() -> None:
+    forward = np.full((2, 8, 10, 2), (3, 0), np.float32)
+    forward[0, 4, 4] = np.nan
+    hidden, unknown = occlusion_of(forward, None, OcclusionConfig())
+    assert unknown is None
+    wanted = np.zeros((2, 8, 10), bool)
+    wanted[:, :, 7:] = wanted[0, 4, 4] = True
+    np.testing.assert_array_equal(hidden, wanted)
+
+
+def test_an_unknown_vector_of_either_flow_shows_nothing() -> None:
+    still = np.zeros((1, 6, 6, 2), np.float32)
+    hole = still.copy()
+    hole[0, 2, 3, 1] = np.nan
+    for forward, backward in ((hole, still), (still, hole)):
+        for mask in occlusion_of(forward, backward, OcclusionConfig()):
+            assert mask is not None
+            assert mask[0, 2, 3]
+        assert occlusion_of(forward, backward, OcclusionConfig())[0].sum() <= 4
