@@ -29,8 +29,7 @@ def probe(path: str) -> VideoInfo:
 
     Raises:
         OSError: where the file cannot be read.
-        NotAVideo: for an empty or foreign file, or one without a video stream.
-        DamagedVideo: where frames that the header promises are missing, or none can be decoded.
+        NotAVideo, UnsupportedVideo, DamagedVideo: as `read_layout` says.
     """
     layout = read_layout(path)
     upright = (layout.height, layout.width) if layout.turns % 2 == 0 else (layout.width, layout.height)
