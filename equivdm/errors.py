@@ -3,11 +3,20 @@
 EquivdmError
 ├── UsageError              a spec, a path or a store that cannot work as given: exit code 2
 └── ItemError               one work item failed; the run goes on and the item becomes a row
-    ├── NotAVideo           the file is empty, is something else, or has no video stream (final)
-    ├── DamagedVideo        a video whose frames cannot all be decoded (final)
+    ├── NotAVideo           the file is something else: a page, a text, a folder (final)
+    │   ├── EmptyFile       it has no bytes
+    │   └── NoVideoStream   sound or subtitles only
+    ├── DamagedVideo        a video whose frames cannot all be decoded, or contradict its header (final)
+    │   └── Truncated       the end is missing: fewer frames, or a shorter time, than the header promises
+    ├── UnsupportedVideo    whole, as far as one can tell, but of a kind that is not decoded here (final)
     ├── AbsentVideo         a video that is listed, and is not there (tried again)
     ├── BadFlow             motion vectors beside a video are missing, damaged or of another size (final)
-    └── DecoderStopped      the decoder crashed, hung or passed its memory limit (tried again)
+    └── DecoderStopped      the decoder process had to be given up (tried again)
+        ├── DecoderCrashed  it ended by itself
+        ├── DecoderTimeout  it passed decode.timeout_s
+        └── DecoderMemory   it passed decode.memory_mib
+
+A row of a failed item carries the name of the class at the tip; code catches the branches.
 """
 
 
@@ -26,13 +35,31 @@ class ItemError(EquivdmError):
 
 
 class NotAVideo(ItemError):
-    """The file is empty, is something other than a video, or has no video stream."""
+    """The file is something other than a video."""
 
     final = True
 
 
+class EmptyFile(NotAVideo):
+    """The file has no bytes."""
+
+
+class NoVideoStream(NotAVideo):
+    """A media file without pictures."""
+
+
 class DamagedVideo(ItemError):
-    """The container opens, but its frames cannot all be decoded."""
+    """It is a video, but its frames cannot all be decoded, or they contradict its header."""
+
+    final = True
+
+
+class Truncated(DamagedVideo):
+    """The end of the file is missing."""
+
+
+class UnsupportedVideo(ItemError):
+    """The video may be whole, but this project, or the FFmpeg in it, cannot decode its kind."""
 
     final = True
 
@@ -48,4 +75,16 @@ class BadFlow(ItemError):
 
 
 class DecoderStopped(ItemError):
-    """The decoder process crashed, ran past its time, or passed its memory limit."""
+    """The decoder process had to be given up; the next call gets a new one."""
+
+
+class DecoderCrashed(DecoderStopped):
+    """The decoder process ended by itself, or was ended by something other than its owner."""
+
+
+class DecoderTimeout(DecoderStopped):
+    """A call ran past `decode.timeout_s`."""
+
+
+class DecoderMemory(DecoderStopped):
+    """A call passed `decode.memory_mib`."""

@@ -46,7 +46,7 @@ class Check(NamedTuple):
 def run(store: str | None) -> int:
     """Print the table; 0 if all that a run on the CPU needs is there, else 1."""
     checks: list[Callable[[], Check]] = [
-        python, packages, processors, memory, shared_memory, disk, ray_starts, gpus, decord_decodes, pyav_decodes,
+        python, packages, processors, memory, shared_memory, disk, ray_starts, gpus, pyav_decodes,
         compiler,
     ]  # fmt: skip
     found = []
@@ -190,26 +190,8 @@ def gpus() -> Check:
     return Check("GPU", "without", f"torch has CUDA {torch.version.cuda}, but sees no GPU", "install NVIDIA's driver")
 
 
-def decord_decodes() -> Check:
-    """The first decoder. Where it is missing PyAV does its work."""
-    cure = "pip install decord (x86-64 only); PyAV decodes meanwhile"
-    try:
-        import decord
-
-        with _clip() as path:
-            frames = len(decord.VideoReader(path))
-    except (ImportError, OSError, RuntimeError) as error:
-        return Check("decord", "without", str(error).splitlines()[0], cure)
-    return Check(
-        "decord",
-        "ok" if frames == 4 else "without",
-        f"{decord.__version__}, decodes H.264",
-        cure * (frames != 4),
-    )
-
-
 def pyav_decodes() -> Check:
-    """The second decoder, and the encoder, with the FFmpeg libraries in it."""
+    """The decoder and encoder, with the FFmpeg libraries in it."""
     import av
 
     libraries = ", ".join(

@@ -63,7 +63,7 @@ def test_workers_that_need_no_network_load_no_torch(module: str) -> None:
 
 def test_what_runs_on_a_gpu_needs_little_else() -> None:
     """As on a GPU machine that has torch, torchvision and triton, but none of the pipeline's packages."""
-    absent = "{'ray', 'deepspeed', 'deltalake', 'pyarrow', 's3fs', 'decord', 'av', 'diffusers', 'pydantic', 'beartype'}"
+    absent = "{'ray', 'deepspeed', 'deltalake', 'pyarrow', 's3fs', 'av', 'diffusers', 'pydantic', 'beartype'}"
     code = f"""
 import sys
 class Absent:

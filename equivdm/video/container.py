@@ -1,7 +1,8 @@
 """What a container says about its video, read by demuxing; only one frame is decoded."""
 
 import os
-from collections.abc import Generator, Iterator
+import stat
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +17,17 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from jaxtyping import Int64
 
-from equivdm.errors import DamagedVideo, NotAVideo
+from equivdm.errors import (
+    DamagedVideo,
+    EmptyFile,
+    ItemError,
+    NotAVideo,
+    NoVideoStream,
+    Truncated,
+    UnsupportedVideo,
+)
+from equivdm.video.matroska import checksum_failures
+from equivdm.video.soundness import Message, decoded, ffmpeg_errors, packets_of
 
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,mpegts,mpeg,mpegvideo,ogg,asf,mxf,h264,hevc,obu,ivf,m4v,"
@@ -26,6 +37,12 @@ _FORMATS = (
 
 _TURNS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 """Where the picture's rightward axis points on the display after 0, 1, 2, 3 clockwise quarter turns."""
+
+_REORDER = 32
+"""Frames may be stored so many places from where they are shown; 16 in H.264 and HEVC, each perhaps as two fields."""
+
+_SLACK_S = 0.5
+"""The last frame may start so long before the stated end, or two frames: durations are rounded, and cover sound."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +61,18 @@ class Layout:
     """Clockwise quarter turns that bring a stored picture upright, after `mirrored`."""
     mirrored: bool
     """The display matrix swaps left and right of the stored picture."""
-    plain: bool
-    """8 bits, progressive, not mirrored, stamped, closed: where decord and PyAV give the same bytes (see decode.py)."""
     fps: float
     """Average rate."""
     time_base: Fraction
     """Seconds per tick."""
     ticks: Int64[np.ndarray, " frames"]
-    """Time stamps of the frames, rising."""
+    """Time stamps of the frames, rising; some may be equal where `stamped` is false."""
     stamped: bool
-    """Every packet has a presentation stamp; if not, `ticks` are decoding stamps and frames go by their count."""
+    """Every packet has a presentation stamp of its own; if not, frames go by their count."""
     keys: tuple[tuple[int, int], ...]
     """(presentation, decoding) stamp of each key frame."""
+    bad: tuple[tuple[int, int], ...]
+    """(first byte, end) of parts of the file whose checksum fails."""
 
     @property
     def upright_aspect(self) -> float:
@@ -68,85 +85,71 @@ def read_layout(path: str) -> Layout:
 
     Raises:
         OSError: where the file cannot be read.
-        NotAVideo: for an empty or foreign file, or one without a video stream.
-        DamagedVideo: where frames that the header promises are missing, or none can be decoded.
+        NotAVideo: for a foreign file; EmptyFile, NoVideoStream for one without bytes, or without pictures.
+        UnsupportedVideo: for a codec that FFmpeg here does not know.
+        DamagedVideo: where none of the frames can be decoded, or the container is broken or contradicts itself;
+            Truncated where it holds less than its header promises.
     """
     status = os.stat(path)
+    name = os.path.basename(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAVideo(f"{name} is no regular file (a folder, pipe or device): name the video's file")
     if status.st_size == 0:
-        raise NotAVideo(f"{os.path.basename(path)} is empty: replace the file")
+        raise EmptyFile(f"{name} is empty: replace the file")
     return _read_layout(path, status.st_size, status.st_mtime_ns)
 
 
 @contextmanager
-def open_container(path: str) -> Iterator[InputContainer]:
-    """Open a local video file with PyAV, and nothing that it may refer to."""
+def open_container(path: str, errors: Sequence[Message]) -> Iterator[InputContainer]:
+    """Open a local video file with PyAV, and nothing that it may refer to. `errors` is the list of `ffmpeg_errors`."""
     limits = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
     try:
         container = av_open(path, container_options=limits)
     except MemoryError:
         raise
     except FFmpegError as error:
-        name = os.path.basename(path)
-        raise NotAVideo(f"{name} is no video that FFmpeg can open ({error.strerror}): replace the file") from error
+        reason = errors[-1][2].strip() if errors else str(error.strerror)
+        raise _unreadable(path, reason) from error
     with container:
         yield container
 
 
-def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
-    """The frames of a stream in order of presentation, from where the container stands; None for what is damaged.
+def numbered(
+    path: str, layout: Layout, start: int | None = None, said: list[Message] | None = None
+) -> Generator[tuple[int, VideoFrame]]:
+    """Sound frames of a file with their numbers, rising from a decoding stamp or the start; damaged ones leave gaps.
 
-    FFmpeg marks the frame where it met damage and goes on; what follows refers to that frame and is as wrong without a
-    mark. So everything up to the next key frame counts as damaged.
-    """
-    intact = True
-    for packet in _packets(container, stream):
-        try:
-            frames = packet.decode()
-        except MemoryError:
-            raise
-        except FFmpegError:
-            intact = False
-            yield None
-            continue
-        for frame in frames:
-            assert isinstance(frame, VideoFrame)
-            intact = not frame.is_corrupt and (intact or frame.key_frame)
-            yield frame if intact else None
-
-
-def numbered(path: str, layout: Layout, start: int | None = None) -> Generator[tuple[int, VideoFrame]]:
-    """Frames of a file with their numbers, rising from a decoding stamp or the start; damaged frames leave gaps.
-
-    Where packets have no stamps, frames go by their count, so that the first damage ends them.
+    Where packets have no stamps of their own, frames go by their count, so that the first damage ends them. `said`
+    gets the errors that FFmpeg logged.
     """
     number_of = {int(tick): number for number, tick in enumerate(layout.ticks)}
-    with open_container(path) as container:
+    with ffmpeg_errors(said) as errors, open_container(path, errors) as container:
         stream = container.streams[layout.stream]
         assert isinstance(stream, VideoStream)
-        stream.codec_context.thread_count = 1
         if start is not None:
             # A container that cannot jump stands at its start.
             with suppress(FFmpegError):
                 container.seek(start, stream=stream)
-        for count, frame in enumerate(decoded(container, stream)):
+        for count, frame in enumerate(decoded(container, stream, errors, layout.bad, jumped=start is not None)):
             if frame is None and not layout.stamped:
                 return
             if frame is None:
                 continue
-            number = number_of.get(frame.pts, -1) if layout.stamped and frame.pts is not None else count
-            if number >= 0:
+            number = count if not layout.stamped else number_of.get(-1 if frame.pts is None else frame.pts, -1)
+            if 0 <= number < len(layout.ticks):
                 yield number, frame
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """The packets of a stream up to its end, or up to where the file breaks off; the last one is empty (flushes)."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, FFmpegError):
-            return
-        yield packet
+def _unreadable(path: str, reason: str) -> ItemError:
+    """Tell a video that lost its index or header from what never was one, by the first bytes."""
+    name = os.path.basename(path)
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp" and "moov atom not found" in reason:
+        return Truncated(f"{name} ends before its index ({reason}): copy or record it again")
+    if head[4:8] == b"ftyp" or head[:4] == b"\x1a\x45\xdf\xa3" or (head[:4], head[8:]) == (b"RIFF", b"AVI "):
+        return DamagedVideo(f"{name} begins like a video, but FFmpeg cannot open it ({reason}): replace the file")
+    return NotAVideo(f"{name} is no video that FFmpeg can open ({reason}): replace the file")
 
 
 # Every window of a video asks for the same layout; the size and the time of change are there to notice a new file.
@@ -154,19 +157,59 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]
 def _read_layout(path: str, size: int, changed: int) -> Layout:
     del size, changed
     name = os.path.basename(path)
-    with open_container(path) as container:
+    with ffmpeg_errors() as errors, open_container(path, errors) as container:
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream):
-            raise NotAVideo(f"{name} has no video stream: leave it out")
-        # One thread: a damaged packet then costs its own frame only, and a task keeps to the CPU that it reserved.
+            raise NoVideoStream(f"{name} has no video stream: leave it out")
+        # PyAV has no codec for a stream that it cannot decode, whatever its types say.
+        if stream.codec_context is None:
+            raise UnsupportedVideo(f"{name} is coded in a way that FFmpeg here cannot decode: convert it")
         stream.codec_context.thread_count = 1
-        packets, first = _scan(container, stream)
-        count = len(packets)
-        if count < stream.frames:
-            raise DamagedVideo(f"{name} holds {count} of the {stream.frames} frames that its header promises")
+        stamps, first = _scan(container, stream)
+        _refuse_short(name, container, stream, stamps)
+        _refuse_broken(name, container, errors)
         if first is None:
-            raise DamagedVideo(f"0 of {count} frames of {name} could be decoded")
-        return _layout(stream, [packet for packet in packets if not packet.discard], first)
+            raise DamagedVideo(f"0 of {len(stamps)} frames of {name} could be decoded")
+        matroska = "matroska" in container.format.name
+        headers, bad = checksum_failures(path) if matroska else ([], [])
+        if headers:
+            raise DamagedVideo(f"the checksum of {', '.join(headers)} in {name} is wrong: replace the file")
+        return _layout(name, stream, [stamp for stamp in stamps if not stamp.discard], first, bad)
+
+
+def _refuse_broken(name: str, container: InputContainer, errors: Sequence[Message]) -> None:
+    """Refuse what the demuxer could not follow: it skips what it does not understand, and frames with it."""
+    said = [text.strip() for _, source, text in errors if source == container.format.name]
+    short = [text for text in said if "ended prematurely" in text or "partial file" in text]
+    if short:
+        raise Truncated(f"{name} ends too early ({short[0]}): copy or record it again")
+    if said:
+        raise DamagedVideo(f"the container of {name} is broken ({said[0]}): replace the file")
+
+
+def _refuse_short(name: str, container: InputContainer, stream: VideoStream, stamps: Sequence["_Stamp"]) -> None:
+    """Refuse a file with fewer frames, or a shorter time, than its header promises."""
+    count = len(stamps)
+    if count < stream.frames:
+        raise Truncated(f"{name} holds {count} of the {stream.frames} frames that its header promises")
+    stated = _stated_end(container, stream)
+    end = max((stamp.pts + stamp.duration for stamp in stamps if stamp.pts is not None), default=None)
+    if stated is None or end is None or stream.time_base is None:
+        return
+    last = float(end * stream.time_base)
+    if stated - last > max(_SLACK_S, 2 / float(stream.average_rate or 25)):
+        raise Truncated(f"{name} ends at {last:.3f} s of the {stated:.3f} s that its header promises")
+
+
+def _stated_end(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds at which the video ends by its header; None where FFmpeg's figure may be its own estimate, or sound's."""
+    if "matroska" not in container.format.name:
+        return None
+    if tag := stream.metadata.get("DURATION"):
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    alone = len(container.streams) == 1
+    return container.duration / 1e6 if alone and container.duration else None
 
 
 @dataclass(frozen=True)
@@ -175,6 +218,7 @@ class _Stamp:
 
     pts: int | None
     dts: int | None
+    duration: int
     key: bool
     discard: bool
 
@@ -183,31 +227,36 @@ def _scan(container: InputContainer, stream: VideoStream) -> tuple[list[_Stamp],
     """Stamps of all packets, and the first frame that can be decoded."""
     stamps: list[_Stamp] = []
     first: VideoFrame | None = None
-    for packet in _packets(container, stream):
+    for packet in packets_of(container, stream):
         if first is None:
             first = _first_frame(packet)
         if packet.size:
-            stamps.append(_Stamp(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
+            stamps.append(_Stamp(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, packet.is_discard))
     return stamps, first
 
 
 def _first_frame(packet: Packet) -> VideoFrame | None:
     try:
         return next((frame for frame in packet.decode() if isinstance(frame, VideoFrame)), None)
+    except MemoryError:
+        raise
     except FFmpegError:
         return None
 
 
-def _layout(stream: VideoStream, stamps: list[_Stamp], first: VideoFrame) -> Layout:
-    stamped = all(stamp.pts is not None for stamp in stamps)
-    times = [stamp.pts if stamped else stamp.dts for stamp in stamps]
+def _layout(
+    name: str, stream: VideoStream, stamps: list[_Stamp], first: VideoFrame, bad: list[tuple[int, int]]
+) -> Layout:
+    shown = [stamp.pts for stamp in stamps if stamp.pts is not None]
+    complete = len(shown) == len(stamps)
+    times = shown if complete else [stamp.dts for stamp in stamps]
     rate = float(stream.average_rate or stream.guessed_rate or 25)
     time_base = stream.time_base or Fraction(1, 90000)
     step = max(1, round(1 / (rate * time_base)))
     # A raw stream has no stamps at all: its frames are one period apart.
-    ticks = np.sort([index * step if time is None else time for index, time in enumerate(times)]).astype(np.int64)
+    stored = np.array([index * step if time is None else time for index, time in enumerate(times)], np.int64)
+    _refuse_jumps(name, stored, time_base)
     turns, mirrored = _orientation(first)
-    bits = max(component.bits for component in first.format.components)
     aspect = stream.sample_aspect_ratio
     return Layout(
         stream=stream.index,
@@ -216,24 +265,25 @@ def _layout(stream: VideoStream, stamps: list[_Stamp], first: VideoFrame) -> Lay
         aspect=float(aspect) if aspect else 1.0,
         turns=turns,
         mirrored=mirrored,
-        plain=stamped and bits <= 8 and not first.interlaced_frame and not mirrored and not _leads(stamps),
         fps=rate,
         time_base=time_base,
-        ticks=ticks,
-        stamped=stamped,
+        ticks=np.sort(stored),
+        stamped=complete and len(set(shown)) == len(shown),
         keys=tuple((s.pts, s.dts) for s in stamps if s.key and s.pts is not None and s.dts is not None),
+        bad=tuple(bad),
     )
 
 
-def _leads(stamps: list[_Stamp]) -> bool:
-    """Say whether a frame that is stored after a key frame is shown before it, as in an open group of pictures."""
-    shown = None
-    for stamp in stamps:
-        if stamp.key:
-            shown = stamp.pts
-        elif shown is not None and stamp.pts is not None and stamp.pts < shown:
-            return True
-    return False
+def _refuse_jumps(name: str, stored: Int64[np.ndarray, " frames"], time_base: Fraction) -> None:
+    """Refuse stamps that start again, as in recordings stuck together: in their order the parts would mix."""
+    moved = np.abs(np.argsort(stored, kind="stable") - np.arange(len(stored)))
+    if len(stored) and moved.max() > _REORDER:
+        place = int(np.argmin(np.diff(stored)))
+        before, after = (float(stored[place + k] * time_base) for k in range(2))
+        raise DamagedVideo(
+            f"the time stamps of {name} jump back from {before:.3f} to {after:.3f} s after frame {place}: "
+            "write it anew with stamps that rise"
+        )
 
 
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:

@@ -1,35 +1,26 @@
 """Frames by number, upright and at the size that is wanted.
 
-decord decodes where it gives PyAV's bytes exactly, PyAV does the rest, so that a machine without decord (there is no
-build for ARM) makes the same clips. Compared frame by frame over the test collection, decord 0.6 against FFmpeg 8.1:
-
-- equal: H.264, HEVC, VP8, MPEG-4, FFV1 and MJPEG in 8 bits, full range, 4:4:4, variable rate, fragmented, several
-  streams, B-frames behind a single key frame, turns by 90 and 180 degrees;
-- open groups of pictures (HEVC): after a jump decord counts one frame too far;
-- mirrored display matrix: decord turns by 180 degrees instead;
-- 10 bits and interlaced: chroma is interpolated differently (0.6 to 3.6 levels on average);
-- AV1, animated GIF, widths below 32 pixels: decord raises.
+PyAV decodes, and every frame that it gives is one that FFmpeg found nothing wrong with (soundness.py). decord is not
+used: its older FFmpeg gave wrong frames without a word for damaged files and for whole ones (open groups of pictures,
+mirrored pictures, 10 bits, interlaced), raised on AV1 and GIF, and was slower as well (docs/log.md).
 """
 
-import importlib
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
-from itertools import islice
+from collections.abc import Sequence
+from contextlib import closing
 
 import cv2
 import numpy as np
+from av import VideoFrame
 from jaxtyping import UInt8
 
 from equivdm.arrays import Frames, Picture
-from equivdm.errors import DamagedVideo
+from equivdm.errors import DamagedVideo, UnsupportedVideo
 from equivdm.video.container import Layout, numbered, read_layout
 from equivdm.video.crop import centred_crop
+from equivdm.video.soundness import Message
 
 Cut = UInt8[np.ndarray, "rows columns 3"]
 """A picture of another size than the one it was made of."""
-
-_AT_ONCE = 8
-"""Frames held at full size before they are cut to size."""
 
 
 def decode(path: str, indices: Sequence[int], size: tuple[int, int] | None) -> Frames:
@@ -46,7 +37,8 @@ def decode(path: str, indices: Sequence[int], size: tuple[int, int] | None) -> F
         ValueError: for no index, one that the video has not, or a size without pixels.
         OSError: where the file cannot be read.
         NotAVideo: for an empty or foreign file, or one without a video stream.
-        DamagedVideo: where one of the frames cannot be decoded.
+        UnsupportedVideo: for an unknown codec, or frames whose size changes.
+        DamagedVideo: where one of the frames cannot be decoded, or not be trusted.
     """
     layout = read_layout(path)
     wanted, place = np.unique(np.asarray(indices, np.int64), return_inverse=True)
@@ -55,56 +47,21 @@ def decode(path: str, indices: Sequence[int], size: tuple[int, int] | None) -> F
     if size is not None and min(size) < 1:
         raise ValueError(f"got the size {size}: at least (1, 1), or None")
     numbers = [int(index) for index in wanted]
-    pictures = _by_decord(path, layout, numbers, size) if layout.plain else None
-    if pictures is None:
-        pictures = _by_pyav(path, layout, numbers, size)
+    pictures = _pictures(path, layout, numbers, size)
     return np.stack([pictures[number] for number in numbers])[place]
 
 
-def warm_up() -> None:
-    """Import what `decode` imports on first use: a process that limits its memory does so after its imports."""
-    with suppress(ImportError):
-        importlib.import_module("decord")
-
-
-def _by_decord(
-    path: str, layout: Layout, numbers: list[int], size: tuple[int, int] | None
-) -> dict[int, Picture] | None:
-    """Pictures by number, or None where decord is absent, raises, or counts other frames than the container has."""
-    try:
-        from decord import DECORDError, VideoReader
-    except ImportError:
-        return None
-    try:
-        reader = VideoReader(path, num_threads=1)
-        if len(reader) != len(layout.ticks):
-            return None
-        pictures: dict[int, Picture] = {}
-        for part in _parts(numbers):
-            batch = reader.get_batch(part).asnumpy()
-            pictures.update({number: _fit(full, layout, size) for number, full in zip(part, batch, strict=True)})
-    except (DECORDError, RuntimeError):
-        return None
-    return pictures
-
-
-def _parts(numbers: list[int]) -> Iterator[list[int]]:
-    rest = iter(numbers)
-    while part := list(islice(rest, _AT_ONCE)):
-        yield part
-
-
-def _by_pyav(path: str, layout: Layout, numbers: list[int], size: tuple[int, int] | None) -> dict[int, Picture]:
+def _pictures(path: str, layout: Layout, numbers: list[int], size: tuple[int, int] | None) -> dict[int, Picture]:
     """Pictures by number. Where jumping to a key frame misses any, all is decoded from the start."""
     start = _key_before(layout, numbers[0])
-    pictures = _collect(path, layout, numbers, size, start)
+    pictures, reason = _collect(path, layout, numbers, size, start)
     if len(pictures) < len(numbers) and start is not None:
-        pictures = _collect(path, layout, numbers, size, None)
+        pictures, reason = _collect(path, layout, numbers, size, None)
     if len(pictures) < len(numbers):
         missing = next(number for number in numbers if number not in pictures)
         raise DamagedVideo(
             f"{len(pictures)} of {len(numbers)} frames could be decoded, of a video of {len(layout.ticks)}; "
-            f"the first one missing is frame {missing}"
+            f"the first one missing is frame {missing} ({reason or 'its data is damaged'})"
         )
     return pictures
 
@@ -117,16 +74,28 @@ def _key_before(layout: Layout, number: int) -> int | None:
 
 def _collect(
     path: str, layout: Layout, numbers: list[int], size: tuple[int, int] | None, start: int | None
-) -> dict[int, Picture]:
+) -> tuple[dict[int, Picture], str]:
+    """Pictures by number, and the first error that FFmpeg logged."""
     wanted = set(numbers)
     pictures: dict[int, Picture] = {}
-    with closing(numbered(path, layout, start)) as frames:
+    errors: list[Message] = []
+    with closing(numbered(path, layout, start, errors)) as frames:
         for number, frame in frames:
             if number in wanted:
-                pictures[number] = _fit(_upright(frame.to_ndarray(format="rgb24"), layout), layout, size)
+                pictures[number] = _fit(_picture(frame, layout), layout, size)
             if len(pictures) == len(numbers):
                 break
-    return pictures
+    return pictures, next((f"{source}: {text.strip()}" for _, source, text in errors), "")
+
+
+def _picture(frame: VideoFrame, layout: Layout) -> Cut:
+    """The upright picture of a frame."""
+    if (frame.height, frame.width) != (layout.height, layout.width):
+        raise UnsupportedVideo(
+            f"a frame of {frame.width}x{frame.height} pixels in a video of {layout.width}x{layout.height}: "
+            "cut the video where its size changes"
+        )
+    return _upright(frame.to_ndarray(format="rgb24"), layout)
 
 
 def _upright(picture: Picture, layout: Layout) -> Cut:

@@ -35,8 +35,7 @@ def probe(path: str) -> VideoInfo:
 
     Raises:
         OSError: where the file cannot be read.
-        NotAVideo: for an empty or foreign file, or one without a video stream.
-        DamagedVideo: where frames that the header promises are missing, or none can be decoded.
+        NotAVideo, UnsupportedVideo, DamagedVideo: as `read_layout` says.
     """
     layout = read_layout(path)
     stored, shown = (layout.height, layout.width), (layout.height, max(1, round(layout.width * layout.aspect)))

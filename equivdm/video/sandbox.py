@@ -19,13 +19,16 @@ from typing import Any, TypeVar
 
 from equivdm.arrays import Frames
 from equivdm.config import DecodeConfig, ShotsConfig
-from equivdm.errors import DecoderStopped
+from equivdm.errors import DecoderCrashed, DecoderStopped, DecoderTimeout
 from equivdm.video.decode import decode
 from equivdm.video.probe import VideoInfo, probe
 from equivdm.video.shots import Shot, find_shots, score_video
 from equivdm.video.worker import ERROR, HEADER, PART
 
 Result = TypeVar("Result")
+
+_FAREWELL_S = 5.0
+"""Seconds in which a killed process is expected to be gone."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ class Sandbox:
         """Run a function of an importable module in the child.
 
         Raises:
-            DecoderStopped: where the child crashes, runs past `timeout_s` or passes `memory_mib`. The next call gets a
-                new child.
+            DecoderStopped: DecoderCrashed, DecoderTimeout, DecoderMemory where the child ends, runs past `timeout_s` or
+                passes `memory_mib`. The next call gets a new child.
             ItemError, ValueError, OSError: where the function raises them.
         """
         with self._turn(function, arguments) as child:
@@ -134,16 +137,25 @@ class Sandbox:
             selector.register(child.stdout, selectors.EVENT_READ)
             while len(data) < size:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise DecoderStopped(f"the decoder took more than {self._limits.timeout_s:g} s and was stopped")
+                    raise self._late()
                 part = os.read(child.stdout.fileno(), min(size - len(data), 1 << 20))
                 if not part:
-                    raise DecoderStopped(self._epitaph(child.wait()))
+                    raise self._ended(child, deadline)
                 data += part
         return data
 
-    def _epitaph(self, code: int) -> str:
+    def _late(self) -> DecoderTimeout:
+        return DecoderTimeout(
+            f"the decoder took more than {self._limits.timeout_s:g} s and was stopped: raise decode.timeout_s if it may"
+        )
+
+    def _ended(self, child: subprocess.Popen[bytes], deadline: float) -> DecoderStopped:
+        try:
+            code = child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return self._late()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        return f"the decoder {how} (its memory limit is {self._limits.memory_mib} MiB)"
+        return DecoderCrashed(f"the decoder {how} (its memory limit is {self._limits.memory_mib} MiB)")
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {
@@ -164,7 +176,9 @@ class Sandbox:
         if self._child is None:
             return
         self._child.kill()
-        self._child.wait()
+        # A process that waits in the kernel (a dead network drive) ends later, and nobody waits for it.
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(_FAREWELL_S)
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 pipe.close()

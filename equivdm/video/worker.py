@@ -1,5 +1,6 @@
 """The decoder process: reads calls from its standard input, writes results to its standard output (see sandbox.py)."""
 
+import importlib
 import os
 import pickle
 import queue
@@ -14,8 +15,7 @@ from typing import Any
 
 import cv2
 
-from equivdm.errors import DecoderStopped, ItemError
-from equivdm.video.decode import warm_up
+from equivdm.errors import DecoderMemory, ItemError
 
 HEADER = struct.Struct("<Q")
 """Length of the pickle that follows."""
@@ -40,7 +40,8 @@ def serve(memory_mib: int, timeout_s: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.fileno(), calls), daemon=True).start()
-    warm_up()
+    # What every call needs belongs to the idle process, not to the first call.
+    importlib.import_module("equivdm.video.decode")
     _limit_memory(memory_mib)
     while True:
         function, arguments = pickle.loads(calls.get())
@@ -57,7 +58,7 @@ def serve(memory_mib: int, timeout_s: float) -> None:
 
 
 def _answers(function: Any, arguments: tuple[Any, ...], memory_mib: int) -> Iterator[tuple[str, Any]]:
-    full = DecoderStopped(f"the decoder passed its memory limit of {memory_mib} MiB: raise decode.memory_mib")
+    full = DecoderMemory(f"the decoder passed its memory limit of {memory_mib} MiB: raise decode.memory_mib")
     try:
         result = function(*arguments)
         if isinstance(result, Generator):

@@ -15,9 +15,7 @@ def test_what_these_tests_run_on_is_well(check: object) -> None:
     assert found.state == "ok", found
 
 
-@pytest.mark.parametrize(
-    "check", [doctor.memory, doctor.shared_memory, doctor.disk, doctor.gpus, doctor.decord_decodes]
-)
+@pytest.mark.parametrize("check", [doctor.memory, doctor.shared_memory, doctor.disk, doctor.gpus])
 def test_what_is_not_well_has_a_cure(check: object) -> None:
     found = check()  # type: ignore[operator]
     assert found.found

@@ -57,7 +57,7 @@ def job(source: Path, tmp_path_factory: pytest.TempPathFactory) -> PreprocessJob
         "new": 5,
     }
     assert sorted((path, error) for path, error, _ in summary.failures) == [
-        ("empty.webm", "NotAVideo"),
+        ("empty.webm", "EmptyFile"),
         ("page.mp4", "NotAVideo"),
     ]
     assert not summary.ok

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from equivdm.config import DecodeConfig, ShotsConfig
-from equivdm.errors import DecoderStopped, NotAVideo
+from equivdm.errors import DecoderCrashed, DecoderMemory, DecoderStopped, DecoderTimeout, EmptyFile, NotAVideo
 from equivdm.video.decode import decode
 from equivdm.video.probe import probe
 from equivdm.video.sandbox import Sandbox
@@ -47,7 +48,7 @@ def test_results_are_those_of_the_functions(sandbox: Sandbox, video: str) -> Non
 def test_errors_come_through_and_the_child_stays(sandbox: Sandbox, video: str, tmp_path: Path) -> None:
     child = sandbox.call(os.getpid)
     (tmp_path / "empty.mp4").touch()
-    with pytest.raises(NotAVideo, match="empty"):
+    with pytest.raises(EmptyFile, match="empty"):
         sandbox.probe(str(tmp_path / "empty.mp4"))
     with pytest.raises(FileNotFoundError):
         sandbox.probe(str(tmp_path / "absent.mp4"))
@@ -59,7 +60,7 @@ def test_errors_come_through_and_the_child_stays(sandbox: Sandbox, video: str, t
 def test_a_call_that_hangs_is_stopped_and_the_next_one_works(video: str) -> None:
     hasty = Sandbox(DecodeConfig(timeout_s=4))
     start = time.monotonic()
-    with pytest.raises(DecoderStopped, match="more than 4 s"):
+    with pytest.raises(DecoderTimeout, match="more than 4 s"):
         hasty.call(time.sleep, 600)
     assert time.monotonic() - start < 300
     assert len(hasty.decode(video, [0, 1], (16, 16))) == 2
@@ -67,7 +68,7 @@ def test_a_call_that_hangs_is_stopped_and_the_next_one_works(video: str) -> None
 
 
 def test_a_crash_costs_its_own_call_only(sandbox: Sandbox, video: str) -> None:
-    with pytest.raises(DecoderStopped, match=f"signal {int(signal.SIGABRT)}"):
+    with pytest.raises(DecoderCrashed, match=f"signal {int(signal.SIGABRT)}"):
         sandbox.call(os.abort)
     assert len(sandbox.probe(video).timestamps) == 8
 
@@ -141,9 +142,25 @@ def test_a_survey_has_the_probe_and_the_shots(sandbox: Sandbox, video: str, tmp_
 
 
 def test_memory_is_limited(sandbox: Sandbox) -> None:
-    with pytest.raises(DecoderStopped, match="memory limit of 512 MiB"):
+    with pytest.raises(DecoderMemory, match="memory limit of 512 MiB"):
         sandbox.call(bytes, 2**30)
     assert len(sandbox.call(bytes, 2**20)) == 2**20
+
+
+def test_a_header_of_a_huge_picture_costs_its_own_call_only(sandbox: Sandbox, video: str, tmp_path: Path) -> None:
+    path = tmp_path / "huge.gif"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("gif", rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = 8, 8, "rgb8"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(path.read_bytes())
+    data[6:10] = 2 * (16000).to_bytes(2, "little")  # a canvas of a gigabyte
+    path.write_bytes(data)
+    with pytest.raises(DecoderMemory, match="memory limit of 512 MiB"):
+        sandbox.decode(str(path), [0], (64, 64))
+    assert len(sandbox.decode(video, [0, 1], (16, 16))) == 2
 
 
 def test_what_the_child_prints_is_no_answer(sandbox: Sandbox) -> None:
