@@ -1,19 +1,22 @@
 """The command `equivdm`. Reading a command line and checking a spec load neither torch nor Ray.
 
 Exit codes: 0 all well, 1 some items failed or a check found something, 2 the request cannot work as given,
-130 interrupted.
+130 interrupted, 143 ended by SIGTERM, as a machine does that is to be taken away.
 """
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, cast
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, cast
 
 from equivdm.errors import EquivdmError, UsageError
+from jobs import options
 from jobs.specs import JOBS, load_spec
 from pipelines.config import AnyJob, EvaluateJob
 
@@ -33,9 +36,15 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}: see `{self.prog} --help`")
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: a job commits what has arrived and writes its record, as after Ctrl-C."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` comes without the program's name."""
     arguments = None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         arguments = parser().parse_args(argv)
         if not arguments.debug:
@@ -45,8 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments.debug:
             raise
         return _complain(str(error), 2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted: what was committed is kept; run the same command to continue", 130)
+    except KeyboardInterrupt as interrupt:
+        code = 143 if isinstance(interrupt, Terminated) else 130
+        return _complain("interrupted: what was committed is kept; run the same command to continue", code)
+
+
+def _terminate(number: int, _: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not stop the commit that the first has brought about
+    raise Terminated
 
 
 def _complain(text: str, code: int) -> int:
@@ -68,94 +83,40 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(call=lambda _: top.print_help() or 2)
     verbs = top.add_subparsers(metavar="VERB", title="verbs")
 
-    def verb(name: str, about: str, call: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        below = verbs.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
-        below.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
-        below.set_defaults(call=call, verb=name)
-        return below
-
-    _doctor_options(verb("doctor", "say what this machine has, what is missing, and the cure", _doctor))
-    _demo_options(verb("demo", "run all five jobs at tiny size and write a report", _demo))
+    options.doctor_options(_verb(verbs, "doctor", "say what this machine has, what is missing, and the cure", _doctor))
+    options.demo_options(_verb(verbs, "demo", "run all five jobs at tiny size and write a report", _demo))
     for name in JOBS:
-        _spec_options(verb(name, JOB_HELP[name], _job))
-    _spec_options(verb("audit", "add a run up: every input has an outcome, every object is whole", _audit))
-    _report_options(verb("report", "write the HTML report of an evaluate spec's videos", _report))
-    _warp_options(verb("warp", "write the warped noise of one video for any other tool", _warp))
+        options.spec_options(_verb(verbs, name, JOB_HELP[name], _job), f"tiny_{name}")
+    options.look_options(
+        _verb(verbs, "plan", "say what a job would do, how long it may take and what it may cost", _plan)
+    )
+    options.look_options(_verb(verbs, "status", "say how a job stands: outcomes, failures, tables, last runs", _status))
+    about = "add a run up: every input has an outcome, every object is whole"
+    options.spec_options(_verb(verbs, "audit", about, _audit), "tiny_evaluate")
+    _quarantine_verbs(
+        _verb(verbs, "quarantine", "items that no run tries again: list, retry or release them", _no_verb)
+    )
+    options.gc_options(_verb(verbs, "gc", "delete the files of a store that nothing names", _gc))
+    options.report_options(_verb(verbs, "report", "write the HTML report of an evaluate spec's videos", _report))
+    options.warp_options(_verb(verbs, "warp", "write the warped noise of one video for any other tool", _warp))
     return top
 
 
-def _spec_options(verb: argparse.ArgumentParser) -> None:
-    name = verb.prog.rpartition(" ")[2]
-    about = f"path of a YAML file, or a name of those that come along (tiny_{name if name in JOBS else 'evaluate'})"
-    verb.add_argument("spec", metavar="SPEC", help=about)
-    about = "a field and its value, on top of the spec; may be given often"
-    verb.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help=about)
+def _verb(verbs: Any, name: str, about: str, call: Callable[[argparse.Namespace], int]) -> Parser:
+    below: Parser = verbs.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    below.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
+    below.set_defaults(call=call, verb=name)
+    return below
 
 
-def _report_options(verb: argparse.ArgumentParser) -> None:
-    _spec_options(verb)
-    verb.add_argument(
-        "-o", "--out", type=Path, metavar="FOLDER", help="where to write (default: `report` beside the store)"
-    )
-
-
-def _doctor_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--store", metavar="ROOT", help="also try this store: a folder or s3://bucket/prefix")
-
-
-def _demo_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--videos",
-        metavar="FOLDER",
-        help="your own: a folder or s3://bucket/prefix (default: rendered clips)",
-    )
-    verb.add_argument("--out", type=Path, metavar="FOLDER", help="where everything goes (default: out/demo)")
-    verb.add_argument(
-        "--limit", type=int, default=16, metavar="N", help="take at most so many of your videos (default: 16)"
-    )
-
-
-def _warp_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("video", metavar="VIDEO", help="a video file")
-    verb.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="noise.npy or noise.safetensors")
-    grid = verb.add_mutually_exclusive_group()
-    grid.add_argument("--grid", type=_size, metavar="HxW", help="cells of the noise, for example 60x104")
-    grid.add_argument(
-        "--stride", type=_positive, default=8, metavar="N", help="or pixels along a cell's side (default: 8)"
-    )
-    verb.add_argument(
-        "--size", type=_size, metavar="HxW", help="resize and crop the video first (default: its own size)"
-    )
-    verb.add_argument("--channels", type=_positive, default=16, metavar="C", help="channels of the noise (default: 16)")
-    verb.add_argument("--seed", type=int, default=0, metavar="S", help="which draw (default: 0)")
-    verb.add_argument(
-        "--beta", type=float, default=1.0, metavar="B", help="share of warped noise in the mix (default: 1)"
-    )
-    verb.add_argument("--frames", type=_positive, metavar="N", help="only the first N frames of the video")
-    verb.add_argument(
-        "--time-stride", type=_positive, default=1, metavar="N", help="noise for every Nth frame (default: 1)"
-    )
-    verb.add_argument(
-        "--dtype", choices=("float16", "float32"), default="float16", help="of the numbers (default: float16)"
-    )
-    preview = verb.add_mutually_exclusive_group()
-    preview.add_argument(
-        "--preview", type=Path, metavar="MP4", help="where the preview goes (default: beside the noise)"
-    )
-    preview.add_argument("--no-preview", action="store_true", help="write none")
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, cross, width = text.lower().partition("x")
-    if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted height x width such as 60x104")
-    return int(height), int(width)
-
-
-def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a whole number from 1")
-    return int(text)
+def _quarantine_verbs(quarantine: Parser) -> None:
+    quarantine.set_defaults(parser=quarantine)
+    below = quarantine.add_subparsers(metavar="VERB", title="verbs")
+    options.look_options(_verb(below, "list", "show the items of a job that are in quarantine, and why", _quarantined))
+    about = "have the next run try items once more"
+    options.take_out_options(_verb(below, "retry", about, partial(_take_out, again=True)))
+    about = "leave items out for good: they count as filtered, by rule left_out"
+    options.take_out_options(_verb(below, "release", about, partial(_take_out, again=False)))
 
 
 # What a verb needs is imported when that verb runs: it brings torch and Ray along.
@@ -166,6 +127,62 @@ def _job(arguments: argparse.Namespace) -> int:
     from jobs.show import show_summary
 
     return show_summary(import_module(f"pipelines.{arguments.verb}").run(job))
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    job = load_spec(arguments.spec, arguments.settings)
+    from jobs.look import show_plan
+    from pipelines.plan import make_plan
+
+    return show_plan(make_plan(cast(AnyJob, job)), arguments.json)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    job = load_spec(arguments.spec, arguments.settings)
+    from jobs.look import show_status
+    from pipelines.status import job_status
+
+    return show_status(job_status(cast(AnyJob, job)), arguments.json)
+
+
+def _no_verb(arguments: argparse.Namespace) -> int:
+    arguments.parser.print_help()
+    return 2
+
+
+def _quarantined(arguments: argparse.Namespace) -> int:
+    job = load_spec(arguments.spec, arguments.settings)
+    from jobs.look import show_quarantine
+    from pipelines.quarantine import quarantined
+
+    return show_quarantine(quarantined(cast(AnyJob, job)), arguments.json)
+
+
+def _take_out(arguments: argparse.Namespace, again: bool) -> int:
+    if bool(arguments.names) == arguments.all:
+        raise UsageError(
+            f"got {len(arguments.names)} names and {'--all' if arguments.all else 'no --all'}, wanted names or --all: "
+            "see `equivdm quarantine list`"
+        )
+    job = load_spec(arguments.spec, arguments.settings)
+    from jobs.show import say
+    from pipelines.quarantine import take_out
+
+    taken = take_out(cast(AnyJob, job), arguments.names, again)
+    say(f"{len(taken)} items {'will be tried once more by the next run' if again else 'are left out for good'}")
+    return 0
+
+
+def _gc(arguments: argparse.Namespace) -> int:
+    job = load_spec(arguments.spec, arguments.settings)
+    from jobs.look import show_garbage
+    from pipelines.garbage import collect, orphans
+    from pipelines.store import open_store
+
+    store = open_store(job.store)
+    found = orphans(store, arguments.older_than)
+    deleted = None if arguments.dry_run else collect(store, found)
+    return show_garbage(store.url, found if deleted is None else deleted, arguments.dry_run, arguments.json)
 
 
 def _audit(arguments: argparse.Namespace) -> int:

@@ -18,13 +18,14 @@ from equivdm.video.write import write_video
 from jobs.show import console, in_words, say, show_failures
 from jobs.specs import load_spec, variant
 from pipelines.batch import RunSummary
-from pipelines.config import EvaluateJob, Job, PreprocessJob, RayConfig, SourceConfig
+from pipelines.config import EvaluateJob, Job, PreprocessJob
 from pipelines.fit import TrainSummary
 from pipelines.preprocess import clip_fingerprint
 from pipelines.progress import progress
 from pipelines.ray_session import ray_session
 from pipelines.report import build_report
 from pipelines.report.material import read_material, summary_table
+from pipelines.settings import RayConfig, SourceConfig
 from pipelines.sources import list_videos
 from pipelines.store import open_store
 

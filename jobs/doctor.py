@@ -22,8 +22,8 @@ from rich.table import Table
 
 from equivdm.errors import UsageError
 from jobs.show import console
-from pipelines.config import StoreConfig
 from pipelines.progress import progress
+from pipelines.settings import StoreConfig
 
 GIB = 2**30
 PYTHONS = ((3, 11), (3, 13))
@@ -156,7 +156,7 @@ def disk() -> Check:
 def ray_starts() -> Check:
     """An embedded Ray runs a task. In a process of its own, so that a fault or a hang of it is only a line here."""
     program = (
-        "import ray; from pipelines.config import RayConfig; from pipelines.ray_session import ray_session\n"
+        "import ray; from pipelines.settings import RayConfig; from pipelines.ray_session import ray_session\n"
         "with ray_session(RayConfig(cpus=1, object_store_mib=80)):\n"
         "    assert ray.get(ray.remote(lambda: 7).remote()) == 7\n"
     )

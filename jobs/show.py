@@ -42,12 +42,16 @@ def show_summary(summary: "RunSummary | TrainSummary") -> int:
 def in_words(summary: "RunSummary | TrainSummary") -> str:
     """`12 inputs = 10 done + 1 filtered + 1 quarantined + 0 pending; 3 new`, or what became of a model."""
     if isinstance(summary, RunSummary):
-        counts = summary.counts
-        parts = " + ".join(f"{counts[name]} {name}" for name in ("done", "filtered", "quarantined", "pending"))
-        return f"{counts['inputs']} inputs = {parts}; {counts.get('new', 0)} new"
+        return f"{counts_in_words(summary.counts)}; {summary.counts.get('new', 0)} new"
     figures = ", ".join(f"{name} {value:.3g}" for name, value in summary.figures.items())
     state = "new" if summary.fresh else "was there already"
     return f"{summary.model.name}, {summary.model.steps} steps, {figures}; {state}"
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """`12 inputs = 10 done + 1 filtered + 1 quarantined + 0 pending`."""
+    parts = " + ".join(f"{counts[name]} {name}" for name in ("done", "filtered", "quarantined", "pending"))
+    return f"{counts['inputs']} inputs = {parts}"
 
 
 def show_failures(summary: "RunSummary | TrainSummary") -> None:

@@ -2,16 +2,18 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from pipelines import distill, evaluate, preprocess, render, train
-from pipelines.batch import Row, RunSummary, count
-from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, RenderJob, TrainJob
+from pipelines.batch import RunSummary, count
+from pipelines.config import AnyJob
+from pipelines.delta_log import DataFile
 from pipelines.identity import content_id
+from pipelines.inputs import job_inputs
 from pipelines.models import WEIGHTS
 from pipelines.progress import progress
+from pipelines.schemas import STAGES
 from pipelines.store import Store, open_bytes, open_store
-from pipelines.tables import Table, sha256_of
+from pipelines.tables import Row, Table, sha256_of
 
 
 def audit(config: AnyJob) -> RunSummary:
@@ -22,14 +24,13 @@ def audit(config: AnyJob) -> RunSummary:
     """
     started = time.monotonic()
     store = open_store(config.store)
-    table, items = _inputs(config, store)
-    states = table.states()
-    keys = {item["key"] for item in items}
-    damaged = dict(_damaged_data_files(table, keys))
-    columns = ("key", "path", "outcome", "error", "message", "file", "sha256", "folder", "weights")
-    rows = table.rows([name for name in columns if name in table.schema.names], keys, without=damaged)
-    problems = [*damaged.values(), *_damaged_objects(store, _objects(table, rows))]
-    counts = {**count(items, states), "new": 0}
+    table, items = job_inputs(config, store)
+    damaged = dict(_damaged_data_files(table, table.files()))
+    states = table.states(without=damaged)
+    columns = ("key", "path", "outcome", "error", "message", "file", "sha256", "folder", "weights", *STAGES)
+    rows = table.rows([name for name in columns if name in table.schema.names], items.keys, without=damaged)
+    problems = [*damaged.values(), *_damaged_parts(store, rows), *_damaged_objects(store, _objects(table, rows))]
+    counts = {**count(items.keys, states), "new": 0}
     failures = {
         row["key"]: (row["path"], row["error"], row["message"])
         for row in rows
@@ -38,23 +39,21 @@ def audit(config: AnyJob) -> RunSummary:
     return RunSummary(f"audit {config.job}", time.monotonic() - started, counts, [*failures.values()], problems)
 
 
-def _inputs(config: AnyJob, store: Store) -> tuple[Table, list[Row]]:
-    match config:
-        case PreprocessJob():
-            return preprocess.inputs(config, store)
-        case TrainJob():
-            return train.inputs(config, store)
-        case DistillJob():
-            return distill.inputs(config, store)
-        case RenderJob():
-            return render.inputs(config, store)
-        case EvaluateJob():
-            return evaluate.inputs(config, store)
+def _damaged_parts(store: Store, rows: Sequence[Row]) -> Iterator[str]:
+    """Say what is wrong with the stages' rows that finished clips name."""
+    for stage in STAGES:
+        named = {row[stage] for row in rows if row.get(stage)}
+        if not named:
+            continue
+        table = store.table(stage)
+        files = [file for file in table.files() if file.key in named]
+        yield from dict(_damaged_data_files(table, files)).values()
+        if missing := len(named) - len({file.key for file in files}):
+            yield f"{stage}: {missing} rows that clips name are not in the table"
 
 
-def _damaged_data_files(table: Table, keys: set[str]) -> Iterator[tuple[str, str]]:
+def _damaged_data_files(table: Table, files: Sequence[DataFile]) -> Iterator[tuple[str, str]]:
     """Yield the name of each damaged data file and what is wrong with it."""
-    files = [file for file in table.files() if file.key is None or file.key in keys]
     with progress(f"audit {table.name}", len(files)) as advance:
         for file in files:
             advance(1)

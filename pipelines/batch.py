@@ -3,48 +3,40 @@
 There is no framework here. A job builds a Ray Data pipeline of its own; `run_items` stands at its two ends.
 """
 
-import functools
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from equivdm.errors import EquivdmError, ItemError
-from pipelines.config import Job, WorkConfig
-from pipelines.progress import progress
+import numpy as np
+import pyarrow as pa
+
+from equivdm.errors import ItemError
+from pipelines.arrow import compute
+from pipelines.bars import Stages
+from pipelines.delta_log import Receipt
+from pipelines.progress import Advance
 from pipelines.ray_session import ray_session
-from pipelines.tables import SETTLED, Receipt, State, Table
+from pipelines.record import Draft, ray_resources
+from pipelines.settings import Resources
+from pipelines.states import States, is_settled
+from pipelines.steps import failure, table_row
+from pipelines.tables import Row, Table
+from pipelines.tally import Reporter, start_tally
 
 if TYPE_CHECKING:
     import ray.data
 
     from equivdm.metrics.bootstrap import Interval
 
-Row = dict[str, Any]
+WAVE = 20_000
+"""Items that are in the driver's memory at once."""
 
-ITEM_FAULTS = (EquivdmError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError, OSError)
-"""What may go wrong with one item. Anything else (a wrong name, a wrong type) is a fault of the program: it loses the
-item's block, and the driver counts the item as crashed."""
-
-
-def new_run() -> str:
-    """Return a name for this run of a job: its time and a random part."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One call of a batch job."""
-
-    job: str
-    label: str
-    """For the progress bar."""
-    name: str = field(default_factory=new_run)
-    """What its rows carry as `run`."""
-    started: float = field(default_factory=time.monotonic)
+_REST = 9.0
+"""Seconds between two commits, for each second that the last one took."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,9 @@ class RunSummary:
     failures: Sequence[tuple[str, str, str]] = ()
     """(path, class, message) of this run's failures."""
     problems: Sequence[str] = ()
-    """What an audit found wrong with committed objects."""
+    """What is wrong with committed objects, as the end of a run (names and sizes) or an audit (every byte) found it."""
+    record: str = ""
+    """Path or URL of the page that tells the run."""
     means: Mapping[str, Mapping[str, "Interval"]] = field(default_factory=dict)
     """means[set of videos][metric], of an evaluation: the mean over clips with its confidence interval."""
 
@@ -68,62 +62,107 @@ class RunSummary:
         return not (self.counts["pending"] or self.counts["quarantined"] or self.problems)
 
 
-def task_retries() -> dict[str, int]:
-    """Return Ray's settings for a task: an item that kills its process may do so twice, not for ever."""
-    return {"max_retries": 1}
+@dataclass(frozen=True)
+class Items:
+    """What a job works on. There may be millions, so that only their keys are held at once."""
+
+    keys: pa.Array
+    """Of all items; copies of one item share a key."""
+    batches: Callable[[], Iterable[pa.Table]]
+    """Gives the items with all their columns, `key` among them, part by part."""
 
 
-def actor_pool(work: WorkConfig) -> dict[str, Any]:
-    """Return the arguments of `map` for a pool of model actors; it lives through eight deaths of an actor."""
-    import ray.data
-
-    return {
-        "compute": ray.data.ActorPoolStrategy(size=work.actors),
-        "num_cpus": work.cpus_per_actor,
-        "num_gpus": work.gpus_per_actor,
-        "ray_remote_args_fn": _actor_retries,
-    }
+def as_items(rows: Sequence[Row]) -> Items:
+    """Return items that were made one by one; each has a `key`."""
+    keys = pa.array([row["key"] for row in rows], pa.string())
+    return Items(keys, lambda: [pa.Table.from_pylist(list(rows))] if rows else [])
 
 
-def _actor_retries() -> dict[str, int]:
-    return {"max_restarts": 8, "max_task_retries": 2}
+@dataclass(frozen=True)
+class Work:
+    """How the items of a job are worked on."""
+
+    table: Table
+    """Where each item ends as a row."""
+    pipeline: Callable[["ray.data.Dataset", Reporter], "ray.data.Dataset"]
+    """Appends the job's steps to the items of a wave; the last step settles."""
+    steps: Mapping[str, Resources]
+    """What each step takes, by name, in their order."""
+    prepare: Callable[[Sequence[Row]], Sequence[Row]] = list
+    """Is given the rows of a wave just before they enter the pipeline."""
 
 
-def run_items(
-    run: Run,
-    config: Job,
-    items: Sequence[Row],
-    table: Table,
-    pipeline: Callable[["ray.data.Dataset"], "ray.data.Dataset"],
-) -> RunSummary:
-    """Bring a table up to date with the items: those that are not settled go through the pipeline, to receipts.
+def run_items(draft: Draft, label: str, items: Items, work: Work) -> RunSummary:
+    """Bring a table up to date with the items: those that are not settled go through the pipeline.
 
-    With nothing to do no Ray is started.
+    With nothing to do no Ray is started. `draft` is told all that is known, as it comes to be known.
     """
-    work = pending(items, table.states(), run.name)
-    committed: list[Receipt] = []
-    if work:
-        with ray_session(config.ray):
-            receipts = pipeline(items_alone(work))
-            committed = commit_stream(receipts, table, config.store.commit_every_s, run.label, len(work))
-            committed += record_crashes(work, committed, table)
-    return summarise(run, items, table, committed)
+    ended: dict[str, Row] = {}
+    total = count(items.keys, work.table.states())["pending"]
+    if total:
+        with draft.start_up():
+            session = ExitStack()
+            session.enter_context(ray_session(draft.config.ray))
+            draft.resources, reporter = ray_resources(), start_tally(draft.job)
+        with session, Stages(reporter, label, total, dict.fromkeys(work.steps, total)) as stages:
+            draft.follow(
+                stages,
+                cpus={name: step.cpus for name, step in work.steps.items()},
+                gpus={name: step.gpus for name, step in work.steps.items()},
+            )
+            for wave in map(work.prepare, waves(items, work.table, draft.run)):
+                settled = work.pipeline(items_alone(wave), reporter)
+                added = commit_stream(settled, work.table, draft, stages)
+                added += record_crashes(wave, {row["key"] for row in added}, work.table)
+                ended |= {row["key"]: {name: row.get(name) for name in _TOLD} for row in added}
+                tell(draft, ended)
+    return summarise(draft, items, work.table, ended)
 
 
-def pending(items: Iterable[Row], states: Mapping[str, State], run: str) -> list[Row]:
+def tell(draft: Draft, ended: Mapping[str, Row]) -> None:
+    """Tell the draft how the items of this run ended."""
+    draft.rules = [row["rule"] for row in ended.values() if row["outcome"] == "filtered"]
+    draft.failures = _failures(ended)
+    draft.frames = sum(row["frames"] or 0 for row in ended.values() if row["outcome"] == "done")
+
+
+_TOLD = ("outcome", "path", "rule", "error", "message", "frames")
+"""Columns of a settled row that its run's summary needs."""
+
+
+def waves(items: Items, table: Table, run: str) -> Iterator[list[Row]]:
+    """Yield what is pending in parts that a driver can hold as objects, and Ray as blocks of one item each."""
+    for batch in items.batches():
+        work = pending(batch, table.states(), run)
+        for start in range(0, len(work), WAVE):
+            yield work.slice(start, WAVE).to_pylist()
+
+
+def pending(items: pa.Table, states: States, run: str) -> pa.Table:
     """Return the items that are not settled, once a key, each with its `attempt` and `run`."""
-    work = {}
-    for item in items:
-        state = states.get(item["key"])
-        if state is None or state.outcome not in SETTLED:
-            work[item["key"]] = {**item, "attempt": 1 + (state.attempt if state else 0), "run": run}
-    return list(work.values())
+    known = states.lookup(items["key"])
+    open_ = compute.invert(is_settled(known["outcome"]))
+    attempts = compute.add(compute.fill_null(known["attempt"], 0), 1)
+    work = items.append_column("attempt", attempts.cast(pa.int32())).filter(open_)
+    work = _once_a_key(work)
+    return work.append_column("run", pa.repeat(run, len(work)))
 
 
-def count(items: Iterable[Row], states: Mapping[str, State]) -> Counter[str]:
+def _once_a_key(items: pa.Table) -> pa.Table:
+    """Return the first item of each key: copies of one video make one clip."""
+    keys = items["key"].combine_chunks()
+    if compute.count_distinct(keys).as_py() == len(keys):
+        return items
+    codes = compute.dictionary_encode(keys).indices.to_numpy()
+    return items.take(pa.array(np.sort(np.unique(codes, return_index=True)[1])))
+
+
+def count(keys: pa.Array, states: States) -> Counter[str]:
     """Add up a job: inputs == done + filtered + quarantined + pending, over distinct keys."""
-    keys = {item["key"] for item in items}
-    outcomes = Counter(states[key].outcome for key in keys if key in states and states[key].outcome in SETTLED)
+    keys = compute.unique(keys)
+    found = states.lookup(keys)["outcome"]
+    ended = compute.value_counts(found.filter(is_settled(found))).to_pylist()
+    outcomes = Counter({pair["values"]: pair["counts"] for pair in ended})
     counts = Counter({"inputs": len(keys), "done": 0, "filtered": 0, "quarantined": 0, **outcomes})
     counts["pending"] = len(keys) - outcomes.total()
     return counts
@@ -140,89 +179,75 @@ def items_alone(items: Sequence[Row]) -> "ray.data.Dataset":
     return ray.data.from_items(list(items), override_num_blocks=len(items))
 
 
-def step(function: Callable[..., Row]) -> Callable[..., Row]:
-    """Make a step of a pipeline out of `function(row, ...) -> new columns`: what fails becomes a row.
+def commit_stream(dataset: "ray.data.Dataset", table: Table, draft: Draft, advance: Advance) -> list[Row]:
+    """Run the pipeline and commit what it settles every few seconds. Returns the rows that were added to `table`.
 
-    A row that has an outcome already (it failed or was filtered earlier) passes untouched. Seconds add up over steps.
+    Whatever stops it (an error, Ctrl-C), what has arrived is committed first. The longer commits take, the seldomer
+    they come: a tenth of the time at most goes into them.
     """
-
-    @functools.wraps(function)
-    def run(row: Row, *args: Any, **kwargs: Any) -> Row:
-        if row.get("outcome"):
-            return row
-        started = time.perf_counter()
-        try:
-            added = function(row, *args, **kwargs)
-        except ITEM_FAULTS as fault:
-            added = failure(fault, row["attempt"], row["max_attempts"])
-        seconds = row.get("seconds", 0.0) + time.perf_counter() - started
-        return {**row, **added, "seconds": seconds}
-
-    return run
-
-
-def failure(fault: BaseException, attempt: int, max_attempts: int) -> Row:
-    """Return the outcome columns of a failed item: quarantined where trying again cannot help or was tried enough."""
-    final = (isinstance(fault, ItemError) and fault.final) or attempt >= max_attempts
-    return {
-        "outcome": "quarantined" if final else "failed",
-        "error": type(fault).__name__,
-        "message": str(fault)[:2000],
-    }
+    added: list[Row] = []
+    waiting: list[Row] = []
+    every_s = draft.config.store.commit_every_s
+    due = time.monotonic() + every_s
+    try:
+        for settled in dataset.iter_rows():
+            waiting.append(settled)
+            advance(1)
+            if (started := time.monotonic()) >= due:
+                added += _commit(waiting, table, draft)
+                waiting, ended = [], time.monotonic()
+                due = ended + max(every_s, _REST * (ended - started))
+    finally:
+        added += _commit(waiting, table, draft)
+    return added
 
 
-def settle(row: Row, table: Table, rows: Sequence[Row] | None = None) -> Row:
-    """Write an item's row, or its several `rows`, whatever its outcome, and return the receipt as a plain row.
+def _commit(settled: Sequence[Row], table: Table, draft: Draft) -> list[Row]:
+    if settled:
+        draft.wrote |= {table.name, *(receipt["table"] for item in settled for receipt in item["parts"])}
+    with draft.commit():
+        return commit(settled, table)
 
-    The last step of a pipeline does this itself: a step of its own would wait for CPUs that the steps before it hold.
+
+def commit(settled: Sequence[Row], table: Table) -> list[Row]:
+    """Commit settled items: first the parts, side by side, then the rows of `table`, which name them."""
+    parts = defaultdict(list)
+    for item in settled:
+        for receipt in item["parts"]:
+            parts[receipt["table"]].append(Receipt(**receipt))
+    with ThreadPoolExecutor(len(parts) or 1) as pool:
+        list(pool.map(lambda name: table.beside(name).commit(parts[name]), parts))
+    return table.append([row for item in settled for row in item["rows"]])
+
+
+def record_crashes(work: Sequence[Row], arrived: Container[str], table: Table) -> list[Row]:
+    """Append a failed row for every item that is not among the `arrived` keys: its process died, or its block was lost.
+
+    What another run has settled meanwhile stays as it is.
     """
-    ended = {"outcome": row.get("outcome") or "done"}
-    return asdict(table.write([table_row(one | ended, table) for one in rows or [row]], path=row["path"]))
-
-
-def table_row(row: Row, table: Table) -> Row:
-    """Return the columns of `row` that the table has, with the time of now."""
-    return {name: row.get(name) for name in table.schema.names} | {"created": datetime.now(UTC)}
-
-
-def commit_stream(dataset: "ray.data.Dataset", table: Table, every_s: float, label: str, total: int) -> list[Receipt]:
-    """Run the pipeline and commit its receipts every few seconds. Returns what was committed.
-
-    Whatever stops it (an error, Ctrl-C), the receipts that have arrived are committed first.
-    """
-    committed: list[Receipt] = []
-    waiting: list[Receipt] = []
-    last = time.monotonic()
-    with progress(label, total) as advance:
-        try:
-            for row in dataset.iter_rows():
-                waiting.append(Receipt(**row))
-                advance(1)
-                if time.monotonic() - last >= every_s:
-                    committed += table.commit(waiting)
-                    waiting, last = [], time.monotonic()
-        finally:
-            committed += table.commit(waiting)
-    return committed
-
-
-def record_crashes(work: Sequence[Row], committed: Iterable[Receipt], table: Table) -> list[Receipt]:
-    """Commit a failed row for every item that got no receipt: its process died, or its block was lost."""
-    arrived = {receipt.key for receipt in committed}
-    states = table.states()  # another run may have settled an item while this one was under way
-    lost = [item for item in work if item["key"] not in arrived]
-    lost = [item for item in lost if item["key"] not in states or states[item["key"]].outcome not in SETTLED]
     fault = ItemError("the item left no outcome: its worker process died, or the program failed on it; see Ray's logs")
-    rows = [{**item, **failure(fault, item["attempt"], item["max_attempts"]), "seconds": 0.0} for item in lost]
-    return table.commit([table.write([table_row(row, table)], path=row["path"]) for row in rows])
-
-
-def summarise(run: Run, items: Iterable[Row], table: Table, committed: Sequence[Receipt]) -> RunSummary:
-    """Add up a finished run."""
-    failed = [r for r in committed if r.outcome in ("failed", "quarantined")]
-    return RunSummary(
-        job=run.job,
-        seconds=time.monotonic() - run.started,
-        counts={**count(items, table.states()), "new": len(committed) - len(failed)},
-        failures=[(r.path, r.error or "", r.message or "") for r in failed],
+    lost = [item for item in work if item["key"] not in arrived]
+    return table.append(
+        [table_row({**item, **failure(fault, item["attempt"], item["max_attempts"])}, table) for item in lost]
     )
+
+
+def summarise(draft: Draft, items: Items, table: Table, ended: Mapping[str, Row]) -> RunSummary:
+    """Add up a finished run; `ended` are the rows that it added, by key. The tables that it wrote are looked over."""
+    failures = _failures(ended)
+    draft.counts = {**count(items.keys, table.states()), "new": len(ended) - len(failures)}
+    problems = misfits(table, draft.wrote | ({table.name} if ended else set()))
+    return RunSummary(draft.job, draft.seconds, draft.counts, failures, problems)
+
+
+def misfits(table: Table, names: Collection[str]) -> list[str]:
+    """Say what of these tables, which lie beside `table`, is missing or of another size than its log says."""
+    found: list[str] = []
+    for name in sorted(names):
+        found += table.beside(name).misfits()
+    return found
+
+
+def _failures(ended: Mapping[str, Row]) -> list[tuple[str, str, str]]:
+    failed = (row for row in ended.values() if row["outcome"] in ("failed", "quarantined"))
+    return [(row["path"], row["error"] or "", row["message"] or "") for row in failed]

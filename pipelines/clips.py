@@ -1,23 +1,28 @@
-"""Reading finished clips: which ones a job works on, and their tensors."""
+"""Reading finished clips: which ones a job works on, and their tensors, which lie in the tables of the stages."""
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from equivdm.errors import UsageError
+from equivdm.errors import EquivdmError, UsageError
 from equivdm.flow import Motion
-from pipelines.batch import Row
-from pipelines.config import SelectConfig
-from pipelines.schemas import from_tensor
+from pipelines.schemas import CLIPS, STAGE, STAGES, WINDOW, from_tensor
+from pipelines.settings import SelectConfig
 from pipelines.sources import matches
 from pipelines.store import Store
+from pipelines.tables import Row
 
-_NAMES = (
-    *("key", "path", "window", "fingerprint", "outcome", "video", "source", "indices", "fps", "caption"),
-    *("height", "width"),
-)
+Files = dict[str, str]
+"""Data file of a clip's row in each of several stages' tables."""
+
+STAGE_OF = {name: stage for stage, schema in STAGES.items() for name in schema.names[len(STAGE) :]}
+"""The stage that computes a column."""
+
+MOTION_COLUMNS = ("forward", "backward", "occluded_forward", "occluded_backward")
+"""What `motion_of` needs."""
+
+_NAMES = ("key", "fingerprint", "outcome", "tokens", *(name for name, _ in WINDOW), *STAGES)
 
 
 def select_clips(store: Store, config: SelectConfig) -> list[Row]:
@@ -44,13 +49,53 @@ def select_clips(store: Store, config: SelectConfig) -> list[Row]:
     return chosen[: config.limit]
 
 
+def finished_clips(store: Store, keys: Iterable[str]) -> list[Row]:
+    """Return the finished clips of these keys, by key, without their tensors."""
+    return [row for row in store.table("clips").rows(_NAMES, keys) if row["outcome"] == "done"]
+
+
+def locate(store: Store, clips: Sequence[Row], columns: Iterable[str]) -> list[Files]:
+    """Say for each clip where the columns of its stages lie. The log of each table is read once.
+
+    Raises EquivdmError where a stage's row is gone: a clip without it is no clip.
+    """
+    located: list[Files] = [{} for _ in clips]
+    for stage in sorted({STAGE_OF[name] for name in columns if name in STAGE_OF}):
+        named = [(files, clip[stage]) for files, clip in zip(located, clips, strict=True) if clip[stage]]
+        found = store.table(stage).states().files([key for _, key in named])
+        if missing := found.count(None):
+            raise EquivdmError(
+                f"{stage}: {missing} of {len(named)} rows that clips name are not in {store.url}: run preprocess again"
+            )
+        for (files, _), file in zip(named, found, strict=True):
+            files[stage] = str(file)
+    return located
+
+
+def read_parts(store: Store, files: Mapping[str, str], columns: Iterable[str]) -> Row:
+    """Read columns of one clip from the data files that `locate` gave; None where the clip has no such stage."""
+    wanted = defaultdict(list)
+    for name in columns:
+        wanted[STAGE_OF[name]].append(name)
+    row: Row = {}
+    for stage, names in wanted.items():
+        if stage in files:
+            row |= store.table(stage).read_files([files[stage]], names).to_pylist()[0]
+        else:
+            row |= dict.fromkeys(names)
+    return row
+
+
 def read_clips(store: Store, keys: Sequence[str], columns: Sequence[str]) -> list[Row]:
-    """Return the finished rows of these keys, by key, with the given columns."""
-    rows = store.table("clips").rows([*columns, "outcome"], keys)
-    return [row for row in rows if row["outcome"] == "done"]
+    """Return the finished clips of these keys, by key, with the given columns of the clips and of their stages."""
+    clips = finished_clips(store, keys)
+    parts = [name for name in columns if name in STAGE_OF]
+    rows = [{name: clip[name] for name in columns if name in CLIPS.names} for clip in clips]
+    located = locate(store, clips, parts)
+    return [row | read_parts(store, files, parts) for row, files in zip(rows, located, strict=True)]
 
 
-def motion_of(row: dict[str, Any]) -> Motion:
+def motion_of(row: Row) -> Motion:
     """Return a clip's stored motion, as float32."""
     return Motion(
         forward=from_tensor(row["forward"]).astype(np.float32),
@@ -58,7 +103,3 @@ def motion_of(row: dict[str, Any]) -> Motion:
         occluded_forward=from_tensor(row["occluded_forward"]),
         occluded_backward=from_tensor(row["occluded_backward"]),
     )
-
-
-MOTION_COLUMNS = ("forward", "backward", "occluded_forward", "occluded_backward")
-"""What `motion_of` needs."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from equivdm.distillation import distribution_matching_loss, fake_loss, generate
-from pipelines.batch import Row
+from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import DistillJob
 from pipelines.engines import Engine, frozen
@@ -38,11 +38,11 @@ def run(config: DistillJob) -> TrainSummary:
     return fit_model(config, store, key, partial(make_recipe, config, store, teacher, clips), parent=teacher.key)
 
 
-def inputs(config: DistillJob, store: Store) -> tuple[Table, list[Row]]:
+def inputs(config: DistillJob, store: Store) -> tuple[Table, Items]:
     """Return the table and the one item of a job, for an audit."""
     clips = [row["key"] for row in select_clips(store, config.data)]
     key = distill_key(config, newest_model(store, config.teacher), clips)
-    return store.table("models"), [{"key": key, "path": config.name}]
+    return store.table("models"), as_items([{"key": key, "path": config.name}])
 
 
 def distill_key(config: DistillJob, teacher: ModelRecord, clips: Sequence[str]) -> str:

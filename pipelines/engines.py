@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from pipelines.config import FitConfig, OptimizerConfig
+from pipelines.fit_config import FitConfig, OptimizerConfig
 
 _TAG = "state"
 

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from dataclasses import replace
-from functools import partial
 
 import ray.data
 
@@ -10,13 +9,16 @@ from equivdm.errors import UsageError
 from equivdm.flow import flow_identity
 from equivdm.metrics import measure
 from equivdm.metrics.bootstrap import Interval, mean_interval
-from pipelines.batch import Row, Run, RunSummary, run_items, settle, step, task_retries
-from pipelines.clips import MOTION_COLUMNS, motion_of, read_clips
+from pipelines.batch import Items, RunSummary, Work, as_items, run_items
+from pipelines.clips import MOTION_COLUMNS, finished_clips, locate, motion_of, read_parts
 from pipelines.config import EvaluateJob
 from pipelines.identity import fingerprint, item_key
 from pipelines.manifest import sandbox
+from pipelines.record import Draft, recording
+from pipelines.steps import NOBODY, settle, spread, step
 from pipelines.store import Store, open_store
-from pipelines.tables import Table
+from pipelines.tables import Row, Table
+from pipelines.tally import Reporter
 
 VERSION = 1
 """Raised when the same video would give other values."""
@@ -24,17 +26,19 @@ VERSION = 1
 
 def run(config: EvaluateJob) -> RunSummary:
     """Measure the sets of videos. The same call again measures only what is missing."""
-    this, store = Run("evaluate", "evaluate"), open_store(config.store)
+    store = open_store(config.store)
     metrics, items = inputs(config, store)
 
-    def pipeline(items: ray.data.Dataset) -> ray.data.Dataset:
-        measured = partial(measure_video, store=store, config=config, table=metrics)
-        return items.map(measured, num_cpus=config.work.cpus_per_task, ray_remote_args_fn=task_retries)
+    def pipeline(items: ray.data.Dataset, reporter: Reporter) -> ray.data.Dataset:
+        given = {"store": store, "config": config, "table": metrics, "reporter": reporter}
+        return spread(items, measure_video, config.work.task, **given)
 
-    return replace(run_items(this, config, items, metrics, pipeline), means=means(config, store))
+    with recording(store, Draft("evaluate", config)) as draft:
+        summary = run_items(draft, "evaluate", items, Work(metrics, pipeline, {"evaluate": config.work.task}))
+    return replace(summary, record=draft.page, means=means(config, store))
 
 
-def inputs(config: EvaluateJob, store: Store) -> tuple[Table, list[Row]]:
+def inputs(config: EvaluateJob, store: Store) -> tuple[Table, Items]:
     """Return the table and the items of a job. Raises UsageError for a set without a finished video."""
     columns = (
         "key",
@@ -56,22 +60,27 @@ def inputs(config: EvaluateJob, store: Store) -> tuple[Table, list[Row]]:
             raise UsageError(f"renders: got {name!r}, wanted one of {sorted(names)} in {store.url}; run render first")
     own = fingerprint({"stage": "evaluate", "version": VERSION, "flow": flow_identity(config.flow)})
     newest = _newest_per_clip([row for row in rows if row["name"] in config.renders])
-    return store.table("metrics"), [
-        {
-            **{name: row[name] for name in ("name", "clip", "path", "file", "frames", "height", "width")},
-            "video": row["key"],
-            "key": item_key(row["key"], row["sha256"], own),
-            "max_attempts": config.work.max_attempts,
-        }
-        for row in newest
-    ]
+    clips = finished_clips(store, {row["clip"] for row in newest})
+    files = dict(zip([clip["key"] for clip in clips], locate(store, clips, MOTION_COLUMNS), strict=True))
+    return store.table("metrics"), as_items(
+        [
+            {
+                **{name: row[name] for name in ("name", "clip", "path", "file", "frames", "height", "width")},
+                "video": row["key"],
+                "files": files[row["clip"]],
+                "key": item_key(row["key"], row["sha256"], own),
+                "max_attempts": config.work.max_attempts,
+            }
+            for row in newest
+        ]
+    )
 
 
 def means(config: EvaluateJob, store: Store) -> dict[str, dict[str, Interval]]:
     """Return the mean over clips of every metric, by set of videos, with a bootstrap interval."""
     table, items = inputs(config, store)
     values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in config.renders}
-    for row in table.rows(("name", "metric", "value", "outcome"), [item["key"] for item in items]):
+    for row in table.rows(("name", "metric", "value", "outcome"), items.keys):
         if row["outcome"] == "done":
             values[row["name"]][row["metric"]].append(row["value"])
     return {
@@ -80,17 +89,19 @@ def means(config: EvaluateJob, store: Store) -> dict[str, dict[str, Interval]]:
     }
 
 
-def measure_video(row: Row, store: Store, config: EvaluateJob, table: Table) -> Row:
-    """Measure one video, write a row per metric (one without a metric for a failed item), and hand on the receipt."""
-    row = _measured(row, store, config)
+def measure_video(row: Row, store: Store, config: EvaluateJob, table: Table, reporter: Reporter = NOBODY) -> Row:
+    """Measure one video, and settle the item with a row per metric (one without a metric where it failed)."""
+    row = _measured(row, store, config, reporter=reporter)
     values = row.get("values") or {None: None}
-    return settle(row, table, [{**row, "metric": metric, "value": value} for metric, value in values.items()])
+    settled = settle(row, table, [{"metric": metric, "value": value} for metric, value in values.items()])
+    reporter.flush()
+    return settled
 
 
-@step
+@step("evaluate")
 def _measured(row: Row, store: Store, config: EvaluateJob) -> Row:
     """Decode the video as a viewer would and measure it against its clip's motion."""
-    (clip,) = read_clips(store, [row["clip"]], MOTION_COLUMNS)
+    clip = read_parts(store, row["files"], MOTION_COLUMNS)
     with store.local_copy(row["file"]) as local:
         frames = sandbox(config.decode).decode(local, list(range(row["frames"])), (row["height"], row["width"]))
     return {"values": measure(frames, motion_of(clip), config.flow)}

@@ -9,14 +9,16 @@ from functools import partial
 from typing import Any
 
 from equivdm.errors import EquivdmError, UsageError
-from pipelines.batch import new_run
 from pipelines.board import Board
-from pipelines.config import DistillJob, FitConfig, ParallelConfig, RayConfig, TrainJob
+from pipelines.config import DistillJob, TrainJob
+from pipelines.fit_config import FitConfig, ParallelConfig
 from pipelines.loader import share
 from pipelines.loop import FitTask, MakeRecipe, Outcome, train_worker
 from pipelines.models import ModelRecord, find_model, register_model
 from pipelines.progress import Advance, progress
 from pipelines.ray_session import ray_session
+from pipelines.record import new_run
+from pipelines.settings import RayConfig
 from pipelines.store import Store
 
 _POLL_S = 0.5

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from equivdm.backbones.base import Conditions
@@ -21,11 +20,14 @@ from equivdm.errors import EquivdmError, UsageError
 from equivdm.objective import draw_times
 from equivdm.seeds import derive_seed
 from equivdm.types import Latents, Times
+from pipelines.clips import finished_clips, locate, read_parts
 from pipelines.draw import draw_noise
 from pipelines.schemas import from_tensor
 from pipelines.store import Store
 
 T = TypeVar("T")
+
+_COLUMNS = ("latents", "plan", "control")
 
 CACHED_CLIPS = 256
 """Clips that a worker keeps in memory, the latest used: a tiny clip takes 0.2 MB, one of 480x832x81 about 40 MB."""
@@ -80,13 +82,13 @@ class ClipReader:
     """Clips by key, straight from their data files; the latest used stay in memory."""
 
     def __init__(self, store: Store, keys: Sequence[str], capacity: int = CACHED_CLIPS) -> None:
-        """Look the clips' files up in the table's log, once. Raises EquivdmError where one is not in the table."""
-        self._table = store.table("clips")
-        wanted = set(keys)
-        done = [f for f in self._table.files() if f.key in wanted and f.state and f.state.outcome == "done"]
-        self._files = {file.key: file.name for file in done}
-        if missing := wanted - self._files.keys():
-            raise EquivdmError(f"clips: {len(missing)} of {len(wanted)} are not in {store.url}: run the job again")
+        """Look the clips' files up in the tables' logs, once. Raises EquivdmError where one is not in the table."""
+        self._store = store
+        clips = finished_clips(store, keys)
+        if missing := len(set(keys)) - len(clips):
+            raise EquivdmError(f"clips: {missing} of {len(set(keys))} are not in {store.url}: run the job again")
+        self._tokens = {clip["key"]: np.array(clip["tokens"], np.int64) for clip in clips}
+        self._files = dict(zip(self._tokens, locate(store, clips, _COLUMNS), strict=True))
         self._capacity, self._kept = capacity, OrderedDict[str, Clip]()
 
     def __call__(self, key: str) -> Clip:
@@ -99,14 +101,11 @@ class ClipReader:
         return self._kept[key]
 
     def _read(self, key: str) -> Clip:
-        path = f"{self._table.folder}/{self._files[key]}"
-        columns = ["key", "latents", "plan", "tokens", "control"]
-        rows = pq.read_table(path, columns=columns, filesystem=self._table.filesystem).to_pylist()
-        row = next(row for row in rows if row["key"] == key)
+        row = read_parts(self._store, self._files[key], _COLUMNS)
         return Clip(
             latents=from_tensor(row["latents"]).astype(np.float32),
             plan=row["plan"],
-            tokens=np.array(row["tokens"], np.int64),
+            tokens=self._tokens[key],
             control=from_tensor(row["control"]),
         )
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from equivdm.ema import Ema
-from pipelines.config import FitConfig
 from pipelines.engines import Engine, MakeEngine, load_engine, make_deepspeed, save_engine
+from pipelines.fit_config import FitConfig
 from pipelines.loader import prefetched
 from pipelines.models import Figure, save_weights
 from pipelines.store import Store

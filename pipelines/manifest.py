@@ -1,131 +1,195 @@
-"""The windows of a source's videos: rows of the manifest before any of them is computed.
+"""The videos of a source and their windows: rows of the manifest before any of them is computed.
 
 A manifest row is keyed by the file's version (path, size, time or ETag) and the layout of windows, so that an unchanged
 file is neither read nor hashed again. What comes after is keyed by the file's content.
 """
 
-from collections.abc import Iterator
-from functools import cache, partial
+import os
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import cast
 
 import pyarrow as pa
 
-from equivdm.config import ClipConfig, DecodeConfig
-from equivdm.errors import AbsentVideo, ItemError
+from equivdm.config import DecodeConfig
+from equivdm.errors import ItemError
+from equivdm.flow.files import flow_digest
 from equivdm.video.sandbox import Sandbox
-from equivdm.video.windows import windows
-from pipelines.batch import Row, items_alone
-from pipelines.config import PreprocessJob, SourceConfig
-from pipelines.identity import content_id, fingerprint, item_key
-from pipelines.progress import progress
-from pipelines.sources import ABSENT, open_source, source_file
+from equivdm.video.windows import shortage, windows
+from pipelines.arrow import compute
+from pipelines.bars import Stages
+from pipelines.batch import Items, commit_stream, items_alone, pending
+from pipelines.config import PreprocessJob
+from pipelines.identity import content_id, fingerprint, item_key, item_keys
+from pipelines.record import Draft
+from pipelines.settings import SourceConfig
+from pipelines.sources import flow_beside, open_source, source_file
+from pipelines.states import States, is_settled
+from pipelines.steps import ITEM_FAULTS, NOBODY, failure, settle, spread
 from pipelines.store import Store
+from pipelines.tables import Row, Table
+from pipelines.tally import Reporter, start_tally
 
-VERSION = 1
+VERSION = 2
 """Raised when the same file and layout would give other rows."""
 
-_COMMIT_ROWS = 256
-_KEY_ROWS = 1 << 14
-_NO_WINDOW = {"window": -1, "indices": [], "fps": 0.0, "source_frames": -1}
+_WAVE = 20_000
+"""Videos that are in the driver's memory at once."""
+
+_BATCH = 250_000
+"""Rows of the manifest that are read at once."""
 
 
-def layout_of(clip: ClipConfig) -> str:
+def layout_of(job: PreprocessJob) -> str:
     """Return the fingerprint of all that decides which windows a video has."""
-    windows_config = clip.model_dump(include={"frames", "stride", "fps", "max_windows"})
-    return fingerprint({"stage": "manifest", "version": VERSION, "clip": windows_config})
+    parts = {"clip": job.clip.model_dump(mode="json"), "shots": job.shots.model_dump(), "flow": job.flow.kind == "file"}
+    return fingerprint({"stage": "manifest", "version": VERSION, **parts})
 
 
 def manifest_keys(videos: pa.Table, layout: str) -> pa.Array:
     """Return the keys of the videos' versions under a layout, given their listing (`pipelines.sources.VIDEOS`)."""
-    batches = videos.select(["source", "version"]).to_batches(max_chunksize=_KEY_ROWS)
-    keys = [pa.array([item_key(*row.values(), layout) for row in batch.to_pylist()], pa.string()) for batch in batches]
-    return pa.concat_arrays(keys) if keys else pa.array([], pa.string())
+    named = videos.select(["source", "version"])
+    parts = [named.slice(start, _BATCH) for start in range(0, len(named), _BATCH)]
+    return pa.concat_arrays([item_keys(part, layout) for part in parts] or [pa.array([], pa.string())])
 
 
-def known_windows(store: Store, config: PreprocessJob, videos: pa.Table) -> list[Row]:
-    """Return the manifest's rows of these videos, without looking at any video."""
-    keys = manifest_keys(videos, layout_of(config.clip))
-    return store.table("manifest").rows(keys=keys.to_pylist())
+def unknown_videos(store: Store, job: PreprocessJob, videos: pa.Table, run: str = "") -> pa.Table:
+    """Return the videos that are new, or have changed, or were never cut into this layout of windows, or failed to be.
+
+    Their rows have the `key` that their windows will have in the manifest, `attempt` and `run`.
+    """
+    keyed = videos.append_column("key", manifest_keys(videos, layout_of(job)))
+    return pending(keyed, store.table("manifest").states(), run)
 
 
-def unknown_videos(store: Store, config: PreprocessJob, videos: pa.Table) -> pa.Table:
-    """Return the videos that are new, or have changed, or were never cut into this layout of windows."""
-    layout, known = layout_of(config.clip), store.table("manifest").states()
-    return videos.filter(pa.array([key.as_py() not in known for key in manifest_keys(videos, layout)], pa.bool_()))
-
-
-def update_manifest(store: Store, config: PreprocessJob, videos: pa.Table, run: str) -> None:
+def update_manifest(draft: Draft, store: Store, job: PreprocessJob, unknown: pa.Table) -> None:
     """Probe videos on the cluster and commit their windows."""
-    if not len(videos):
-        return
-    layout, table = layout_of(config.clip), store.table("manifest")
-    names = videos.append_column("key", manifest_keys(videos, layout)).to_pylist()
-    probed = items_alone(names).map(
-        partial(probe_video, source=config.source, clip=config.clip, decode=config.decode),
-        num_cpus=config.work.cpus_per_task,
+    table, reporter = store.table("manifest"), start_tally(draft.job)
+    with Stages(reporter, "probe", len(unknown), {}) as stages:
+        draft.follow(stages, cpus={"probe": job.work.probe.cpus})
+        for start in range(0, len(unknown), _WAVE):
+            wave = unknown.slice(start, _WAVE).to_pylist()
+            probed = spread(items_alone(wave), probe_video, job.work.probe, job=job, table=table, reporter=reporter)
+            arrived = {row["key"] for row in commit_stream(probed, table, draft, stages)}
+            crash = ItemError("the process that probed it died; see Ray's logs")
+            lost = [video for video in wave if video["key"] not in arrived]
+            table.append([_row(video, job, video["key"], _failed(crash, video, job)) for video in lost])
+
+
+def window_items(store: Store, job: PreprocessJob, videos: pa.Table, own: str) -> Items:
+    """Return a work item per window of these videos, without looking at any video.
+
+    Each is keyed by the window's content and size, what is said of the video, and the fingerprint `own`. A video that
+    the manifest does not know yet counts as one item, which is pending.
+    """
+    manifest, wanted = store.table("manifest"), manifest_keys(videos, layout_of(job))
+    states = manifest.states()
+
+    def parts(columns: Sequence[str]) -> Iterator[pa.Table]:
+        for batch in manifest.batches(columns, _BATCH):
+            found = _latest(batch.filter(compute.is_in(batch["key"], value_set=wanted)), states)
+            yield found.drop_columns(["key"]).append_column("key", item_keys(found.select(_NAMES), own))
+
+    unknown = wanted.filter(compute.is_null(states.lookup(wanted)["outcome"].combine_chunks()))
+    keys = [part["key"].combine_chunks() for part in parts(("key", "attempt", "outcome", *_NAMES))]
+    everything = [name for name in manifest.schema.names if name not in ("layout", "run")]
+    return Items(pa.concat_arrays([unknown, *keys]), lambda: parts(everything))
+
+
+def _latest(rows: pa.Table, states: States) -> pa.Table:
+    """Drop what an earlier attempt said of a video; `final` says whether it will be probed again."""
+    known = states.lookup(rows["key"])
+    rows = rows.append_column("final", is_settled(known["outcome"])).filter(
+        compute.equal(rows["attempt"], known["attempt"])
     )
-    rows: list[Row] = []
-    with progress("probe", len(videos)) as advance:
-        for row in probed.iter_rows():
-            rows += [{**window, "layout": layout, "run": run} for window in row["windows"]]
-            advance(1)
-            if len(rows) >= _COMMIT_ROWS:
-                table.append(rows)
-                rows = []
-    table.append(rows)
+    return rows.drop_columns(["attempt", "outcome"])
 
 
-def probe_video(row: Row, source: SourceConfig, clip: ClipConfig, decode: DecodeConfig) -> Row:
-    """Return a video's windows as manifest rows.
+_NAMES = ("content", "frames", "height", "width", "caption")
+"""What names a clip beside its settings."""
+
+
+def probe_video(row: Row, job: PreprocessJob, table: Table, reporter: Reporter = NOBODY) -> Row:
+    """Return a video's windows as rows of the manifest.
 
     A video that is absent, cannot be probed, or is too short for a window gets one row with window -1: it is an item
-    like any other, and `preprocess` gives it its outcome. One that has gone since the listing gets none: the next run
-    lists it as absent, or no more.
+    like any other, and `preprocess` gives it its outcome. Where another attempt may help, the next run probes it again.
     """
-    try:
-        with source_file(source, row["source"]) as local:
-            with open(local, "rb") as stream:
-                identity = content_id(stream)
-            found = list(_windows_of(local, clip, decode))
-    except AbsentVideo:
-        # It has no content to be named by.
-        identity = item_key(ABSENT, row["source"])
-        found = [_NO_WINDOW] if row["version"] == ABSENT else []
-    common = {
-        "key": row["key"],
-        "video": identity,
-        "source": row["source"],
-        "path": row["path"],
-        "caption": _caption(row, source),
-        "metadata": row["metadata"],
-    }
-    return {"windows": [{**common, **window} for window in found]}
+    identity, caption = row["key"], row["caption"]  # what cannot be read has no content to be named by
+    with reporter.stage("probe") as item:
+        try:
+            with source_file(job.source, row["source"]) as local:
+                with open(local, "rb") as stream:
+                    identity = content_id(stream)
+                item.bytes_in = os.path.getsize(local)
+                caption = _caption(row, job.source)
+                found = _windows_of(local, job, _content(identity, row, job))
+        except ITEM_FAULTS as fault:
+            found, item.outcome = [_failed(fault, row, job)], "failed"
+    windows = [{**_row(row, job, identity, window), "caption": caption} for window in found]
+    return settle({**row, "outcome": windows[0]["outcome"]}, table, windows)
+
+
+def _failed(fault: Exception, video: Row, job: PreprocessJob) -> Row:
+    ended = failure(fault, video["attempt"], job.work.max_attempts)
+    return {**_NO_WINDOW, **ended, "outcome": "done" if ended["outcome"] == "quarantined" else "failed"}
 
 
 def _caption(row: Row, source: SourceConfig) -> str:
-    """The manifest's caption, else that of the file beside the video, else none."""
+    """The caption of the source's manifest, else that of the file beside the video, else none."""
     if row["caption"] is not None or not row["caption_file"]:
         return row["caption"] or ""
     filesystem, _ = open_source(source)
     return cast(bytes, filesystem.cat_file(row["caption_file"])).decode(errors="replace").strip()
 
 
-def _windows_of(path: str, clip: ClipConfig, decode: DecodeConfig) -> Iterator[Row]:
-    try:
-        info = sandbox(decode).probe(path)
-    except ItemError:
-        yield _NO_WINDOW
-        return
-    found = windows(info.timestamps, info.fps, clip)
-    for window in found:
-        yield {
+_NO_WINDOW: Row = {"window": -1, "shot": -1, "indices": [], "fps": 0.0, "source_frames": -1}
+
+
+def _content(identity: str, row: Row, job: PreprocessJob) -> str:
+    """Return what names the content that clips are made of: the video, and its motion vectors where they are read."""
+    if job.flow.kind != "file":
+        return identity
+    with flow_beside(job.source, row["source"]) as place:
+        return item_key(identity, flow_digest(place))
+
+
+def _windows_of(path: str, job: PreprocessJob, content: str) -> list[Row]:
+    survey = sandbox(job.decode).survey(path, job.shots)
+    info, shots = survey.info, survey.shots
+    display = (info.display_height, info.display_width)
+    # Whether a video is too short for a window depends on the windows' lengths, not on where they start.
+    lengths = job.clip.model_dump(include={"frames", "fps", "buckets"})
+    common = {"source_frames": len(info.timestamps), "fps": info.fps, "content": item_key(content, lengths)}
+    if short := shortage(info.timestamps, job.clip, shots, display):
+        why = f"{short.frames} frames, wanted {short.wanted}"
+        return [{**_NO_WINDOW, **common, "rule": short.rule, "message": why}]
+    return [
+        {
+            **common,
+            "content": item_key(content, window.frames),
             "window": window.index,
+            "shot": window.shot,
             "indices": list(window.frames),
             "fps": window.fps,
-            "source_frames": len(info.timestamps),
+            "frames": len(window.frames),
+            "height": window.height,
+            "width": window.width,
         }
-    if not found:
-        yield {"window": -1, "indices": [], "fps": info.fps, "source_frames": len(info.timestamps)}
+        for window in windows(info.timestamps, info.fps, job.clip, shots, display)
+    ]
+
+
+def _row(video: Row, job: PreprocessJob, identity: str, window: Row) -> Row:
+    return {
+        "key": video["key"],
+        "content": identity,
+        "video": identity,
+        **{name: video[name] for name in ("source", "path", "caption", "metadata", "run", "attempt")},
+        "outcome": "done",
+        **window,
+        "layout": layout_of(job),
+    }
 
 
 def sandbox(limits: DecodeConfig) -> Sandbox:

@@ -2,11 +2,13 @@
 
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipelines.config import RayConfig
+from pipelines.settings import RayConfig
 
 
 @contextmanager
@@ -23,6 +25,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     # small machine each gap in the pipeline would cost seconds of imports.
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "120000")
     address = config.address or os.environ.get("RAY_ADDRESS")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
@@ -37,9 +40,13 @@ def ray_session(config: RayConfig) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
+    if threading.current_thread() is threading.main_thread():
+        # Ray's own would end Ray first, and the driver before it has committed what arrived.
+        signal.signal(signal.SIGTERM, on_sigterm)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # one bar per job is ours
     context.max_errored_blocks = -1  # an item without a receipt is counted by the driver; see pipelines.batch
+    context.execution_no_progress_timeout_s = config.no_progress_s
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """Clips and a model to videos: noise from the clip's motion plan, the ODE, `decode`, mp4, one row per video."""
 
 import tempfile
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -9,15 +10,20 @@ import ray.data
 from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.seeds import derive_seed
 from equivdm.video.write import write_video
-from pipelines.batch import Row, Run, RunSummary, actor_pool, run_items, settle, step
-from pipelines.clips import read_clips, select_clips
+from pipelines.batch import Items, RunSummary, Work, as_items, run_items
+from pipelines.clips import locate, read_parts, select_clips
 from pipelines.config import RenderJob
 from pipelines.draw import draw_noise
 from pipelines.identity import fingerprint, item_key
 from pipelines.models import ModelRecord, load_denoiser, newest_model
+from pipelines.record import Draft, recording
 from pipelines.schemas import from_tensor
+from pipelines.steps import NOBODY, actor_pool, settle, step
 from pipelines.store import Store, open_store
-from pipelines.tables import Table
+from pipelines.tables import Row, Table
+from pipelines.tally import Reporter
+
+_COLUMNS = ("latents", "plan", "control")
 
 VERSION = 1
 """Raised when the same clip, model and config would give other videos."""
@@ -25,32 +31,41 @@ VERSION = 1
 
 def run(config: RenderJob) -> RunSummary:
     """Render the selected clips. The same call again renders only what is missing."""
-    this, store = Run("render", f"render {config.name}"), open_store(config.store)
+    store = open_store(config.store)
     videos, items = inputs(config, store)
 
-    def pipeline(items: ray.data.Dataset) -> ray.data.Dataset:
-        return items.map(cast(Any, RenderClip), fn_constructor_args=(store, config, videos), **actor_pool(config.work))
+    def pipeline(items: ray.data.Dataset, reporter: Reporter) -> ray.data.Dataset:
+        given = (store, config, videos, reporter)
+        return items.map(cast(Any, RenderClip), fn_constructor_args=given, **actor_pool(config.work.model))
 
-    return run_items(this, config, items, videos, pipeline)
+    with recording(store, Draft("render", config)) as draft:
+        work = Work(videos, pipeline, {"render": config.work.model})
+        summary = run_items(draft, f"render {config.name}", items, work)
+    return replace(summary, record=draft.page)
 
 
-def inputs(config: RenderJob, store: Store) -> tuple[Table, list[Row]]:
+def inputs(config: RenderJob, store: Store) -> tuple[Table, Items]:
     """Return the table and the items of a job."""
     model = newest_model(store, config.model)
     own = render_fingerprint(config, model)
-    return store.table("videos"), [
-        {
-            "key": item_key(clip["key"], own),
-            "clip": clip["key"],
-            "path": clip["path"],
-            "fps": clip["fps"],
-            "name": config.name,
-            "model": model.key,
-            "config": config.model_dump_json(),
-            "max_attempts": config.work.max_attempts,
-        }
-        for clip in select_clips(store, config.data)
-    ]
+    clips = select_clips(store, config.data)
+    return store.table("videos"), as_items(
+        [
+            {
+                "key": item_key(clip["key"], own),
+                "clip": clip["key"],
+                "path": clip["path"],
+                "fps": clip["fps"],
+                "tokens": clip["tokens"],
+                "files": files,
+                "name": config.name,
+                "model": model.key,
+                "config": config.model_dump_json(),
+                "max_attempts": config.work.max_attempts,
+            }
+            for clip, files in zip(clips, locate(store, clips, _COLUMNS), strict=True)
+        ]
+    )
 
 
 def settings(config: RenderJob, model: ModelRecord) -> tuple[NoiseConfig, SamplerConfig]:
@@ -78,22 +93,23 @@ def render_fingerprint(config: RenderJob, model: ModelRecord) -> str:
 class RenderClip:
     """A model on an actor, on a GPU where the actor has one."""
 
-    def __init__(self, store: Store, config: RenderJob, videos: Table) -> None:
+    def __init__(self, store: Store, config: RenderJob, videos: Table, reporter: Reporter = NOBODY) -> None:
         import torch
 
-        self.store, self.config, self.videos = store, config, videos
+        self.store, self.config, self.videos, self.reporter = store, config, videos, reporter
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.denoiser, self.codec, self.model = load_denoiser(store, config.model)
         self.denoiser.to(self.device).eval()
 
     def __call__(self, row: Row) -> Row:
-        """Render one clip, write its file and its row, whatever its outcome, and hand on the receipt."""
-        return settle(step(self._render)(row), self.videos)
+        """Render one clip, write its file, and settle the item, whatever its outcome."""
+        settled = settle(step("render")(self._render)(row, reporter=self.reporter), self.videos)
+        self.reporter.flush()
+        return settled
 
     def _render(self, row: Row) -> Row:
         noise_config, sampler = settings(self.config, self.model)
-        columns = ("latents", "plan", "tokens", "control")
-        (clip,) = read_clips(self.store, [row["clip"]], columns)
+        clip = {"tokens": row["tokens"], **read_parts(self.store, row["files"], _COLUMNS)}
         seed = derive_seed(self.config.seed, "render", row["clip"])
         shape = tuple(clip["latents"]["shape"])
         frames = self._sample(draw_noise(clip["plan"], shape, noise_config, seed), clip, sampler)

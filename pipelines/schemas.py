@@ -4,10 +4,14 @@ A tensor is `struct<data: binary, shape: list<int32>, dtype: string>`: plain Par
 extension types do not survive Delta Lake). `pipelines` holds tensors on the host as numpy arrays.
 """
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from equivdm.flow.confidence import FlowStatistics
+from equivdm.video.looks import Looks
 
 TENSOR = pa.struct([("data", pa.binary()), ("shape", pa.list_(pa.int32())), ("dtype", pa.string())])
 
@@ -23,26 +27,92 @@ OUTCOME = [
 ]
 
 WINDOW = [
+    ("content", pa.string()),  # of the window: hash of the video's content and its frames
     ("video", pa.string()),  # content id of the source
     ("source", pa.string()),  # where it lies
     ("path", pa.string()),  # below the source's root
     ("window", pa.int32()),  # -1: the video could not be probed, or is too short for a window
+    ("shot", pa.int32()),
     ("indices", pa.list_(pa.int32())),  # its frames in the source
     ("fps", pa.float64()),
     ("source_frames", pa.int32()),
     ("caption", pa.string()),
+    ("frames", pa.int32()),  # of the clip: the job's own, or those of the bucket
+    ("height", pa.int32()),
+    ("width", pa.int32()),
 ]
 
 MANIFEST = pa.schema(
     [
         ("key", pa.string()),
         *WINDOW,
-        ("metadata", pa.string()),  # JSON, of the source's own manifest
+        ("metadata", pa.string()),  # JSON object of the source's own manifest, where it has one
+        ("outcome", pa.string()),  # done | failed (probed again by the next run)
+        ("attempt", pa.int32()),
+        ("rule", pa.string()),  # which rule left the whole video out
+        ("error", pa.string()),  # class of what kept it from being probed
+        ("message", pa.string()),
         ("layout", pa.string()),
         ("run", pa.string()),
     ]
 )
 """A row per window of a video, before any is computed. `key` names the file's version and the layout of windows."""
+
+STAGE = [
+    ("key", pa.string()),
+    ("run", pa.string()),
+    ("seconds", pa.float64()),
+    ("created", pa.timestamp("us", tz="UTC")),
+]
+"""What every stage's rows begin with."""
+
+LOOKS_STATISTICS = tuple(field.name for field in fields(Looks))
+"""What is told of a window's frames."""
+
+MOTION_STATISTICS = tuple(field.name for field in fields(FlowStatistics))
+"""What is told of a window's flow."""
+
+LOOKS = pa.schema([*STAGE, *((name, pa.float64()) for name in LOOKS_STATISTICS)])
+"""What a window's frames look like: statistics that filters judge."""
+
+MOTION = pa.schema(
+    [
+        *STAGE,
+        ("forward", TENSOR),  # float16 [frames - 1, rows, columns, 2], in pixels of its own size
+        ("backward", TENSOR),  # null where the estimator gives none
+        *((name, pa.float64()) for name in MOTION_STATISTICS),
+    ]
+)
+"""A window's optical flow, at its declared resolution."""
+
+PLANS = pa.schema(
+    [
+        *STAGE,
+        ("plan", pa.binary()),  # MotionPlan.to_bytes
+        ("occluded_forward", TENSOR),  # bool [frames - 1, rows, columns], at the flow's resolution
+        ("occluded_backward", TENSOR),
+    ]
+)
+"""What follows from the flow: occlusion, and the particles that carry the noise."""
+
+CONTROLS = pa.schema([*STAGE, ("control", TENSOR)])
+"""Dense conditions, uint8 [frames, height, width]."""
+
+LATENTS = pa.schema([*STAGE, ("latents", TENSOR)])
+"""Latents, float16 [channels, latent frames, h, w]."""
+
+NOISES = pa.schema([*STAGE, ("noise", TENSOR)])
+"""One draw of warped noise, float16 [latent frames, channels, h, w], where asked for."""
+
+STAGES = {
+    "looks": LOOKS,
+    "motion": MOTION,
+    "plans": PLANS,
+    "controls": CONTROLS,
+    "latents": LATENTS,
+    "noises": NOISES,
+}
+"""Tables of what is computed for a window. Each row is keyed by what decides it, so that clips share what they can."""
 
 CLIPS = pa.schema(
     [
@@ -50,20 +120,11 @@ CLIPS = pa.schema(
         ("fingerprint", pa.string()),
         *WINDOW,
         *OUTCOME,
-        ("frames", pa.int32()),
-        ("height", pa.int32()),
-        ("width", pa.int32()),
         ("tokens", pa.list_(pa.int64())),
-        ("forward", TENSOR),  # float16 [frames - 1, height, width, 2], pixels
-        ("backward", TENSOR),
-        ("occluded_forward", TENSOR),  # bool [frames - 1, height, width]
-        ("occluded_backward", TENSOR),
-        ("control", TENSOR),  # uint8 [frames, height, width]
-        ("latents", TENSOR),  # float16 [channels, latent frames, h, w]
-        ("plan", pa.binary()),  # MotionPlan.to_bytes
-        ("noise", TENSOR),  # float16 [latent frames, channels, h, w], where asked for
+        *((name, pa.string()) for name in STAGES),  # keys of the stages' rows; null where the clip has none
     ]
 )
+"""A row per window and settings: how it ended, and which rows of the stages make it up."""
 
 MODELS = pa.schema(
     [
@@ -118,7 +179,7 @@ METRICS = pa.schema(
     ]
 )
 
-SCHEMAS = {"manifest": MANIFEST, "clips": CLIPS, "models": MODELS, "videos": VIDEOS, "metrics": METRICS}
+SCHEMAS = {"manifest": MANIFEST, **STAGES, "clips": CLIPS, "models": MODELS, "videos": VIDEOS, "metrics": METRICS}
 
 
 def to_tensor(array: np.ndarray) -> dict[str, Any]:

@@ -13,14 +13,13 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
-import pyarrow.compute
 from fsspec.implementations.local import LocalFileSystem
 
-FILES = pa.schema([("path", pa.string()), ("stamp", pa.string())])
-"""Path below the root, and `SIZE:MTIME_NS` of a file or `SIZE:ETAG` of an object."""
+TEXT = pa.large_string()
+"""Type of a source's columns: of millions of captions one may pass 2 GiB, which is the end of `string` in sorting."""
 
-compute: Any = pyarrow.compute
-"""Arrow's functions, which are made at import time: no type checker sees them."""
+FILES = pa.schema([("path", TEXT), ("stamp", TEXT)])
+"""Path below the root, and `SIZE:MTIME_NS` of a file or `SIZE:ETAG` of an object."""
 
 _BATCH_ROWS = 1 << 15
 _NO_SUCH_FILE = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG])
@@ -151,4 +150,6 @@ def _page(filesystem: Any, root: str, after: str) -> tuple[list[tuple[str, str]]
     found = [
         (one["Key"][len(prefix) :], f"{one['Size']}:{one['ETag'].strip(chr(34))}") for one in answer.get("Contents", ())
     ]
+    if answer["IsTruncated"] and not found:
+        raise OSError(f"the server has more below {root}/{after}, and gives none of it")
     return found, answer["IsTruncated"]

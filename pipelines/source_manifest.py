@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain
@@ -14,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equivdm.errors import UsageError
-from pipelines.source_listing import below, compute, table_of
+from pipelines.arrow import compute
+from pipelines.source_listing import TEXT, below, table_of
 
-LISTED = pa.schema([("path", pa.string()), ("caption", pa.string()), ("metadata", pa.string())])
+LISTED = pa.schema([("path", TEXT), ("caption", TEXT), ("metadata", TEXT)])
 """Path below the root; caption, null where the manifest gives none; all other columns as a JSON object, or null."""
 
 _NUMBERED = LISTED.append(pa.field("number", pa.int64()))
@@ -84,7 +86,7 @@ def path_below(name: str, root: str) -> str:
             raise ValueError(f"got path {name!r}, wanted one below source.root ({root}), or relative to it")
         name = plain.removeprefix(below(root))
     # On S3 a name is a key, letter by letter: a//b is not a/b.
-    path = name.removeprefix("./") if on_s3 else posixpath.normpath(name)
+    path = re.sub(r"^(\./)+", "", name) if on_s3 else posixpath.normpath(name)
     if path in ("", "."):
         raise ValueError(f"got path {name!r}, wanted the name of a file")
     return path
@@ -117,7 +119,7 @@ def _metadata(values: Values) -> str | None:
     if not others:
         return None
     try:
-        return json.dumps(others, sort_keys=True, allow_nan=False, default=_as_json)
+        return _JSON.encode(others)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"got metadata that JSON cannot hold ({error}): leave that column out") from error
 
@@ -139,6 +141,9 @@ def _sorted(table: pa.Table, unit: str) -> pa.Table:
         path = table["path"][twice].as_py()
         raise _Fault(f"got path {path!r}, which {unit} {first} has too: wanted each video once", second)
     return table.select(LISTED.names)
+
+
+_JSON = json.JSONEncoder(sort_keys=True, allow_nan=False, default=_as_json)
 
 
 # Formats

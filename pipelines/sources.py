@@ -5,18 +5,22 @@ Everything that opens a source does so here, so that it has the source's access 
 
 import os
 import posixpath
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from equivdm.errors import AbsentVideo, UsageError
-from pipelines.config import SourceConfig
+from equivdm.flow.files import find_flow
+from pipelines.arrow import compute
 from pipelines.identity import fingerprint
-from pipelines.source_listing import below, compute, files_below, files_named, holds_files, table_of
+from pipelines.settings import SourceConfig
+from pipelines.source_listing import TEXT, below, files_below, files_named, holds_files, table_of
 from pipelines.source_manifest import LISTED, read_manifest
 from pipelines.store import STORE_FAULTS, local_file, open_url
 
@@ -28,12 +32,12 @@ ABSENT = "absent"
 
 VIDEOS = pa.schema(
     [
-        ("source", pa.string()),  # where it lies, as the source's filesystem wants it
-        ("path", pa.string()),  # below the source's root
-        ("version", pa.string()),  # changes when the video, its caption or its metadata does; or ABSENT
-        ("caption_file", pa.string()),  # NAME.txt beside it, where that is there and the manifest gives no caption
-        ("caption", pa.string()),  # of the manifest
-        ("metadata", pa.string()),  # of the manifest: a JSON object
+        ("source", TEXT),  # where it lies, as the source's filesystem wants it
+        ("path", TEXT),  # below the source's root
+        ("version", TEXT),  # changes when the video, its caption or its metadata does; or ABSENT
+        ("caption_file", TEXT),  # NAME.txt beside it, where that is there and the manifest gives no caption
+        ("caption", TEXT),  # of the manifest
+        ("metadata", TEXT),  # of the manifest: a JSON object
     ]
 )
 """The videos of a source; null where there is none. A version is `SIZE:MTIME_NS` or `SIZE:ETAG` of the video, then,
@@ -62,6 +66,22 @@ def source_file(config: SourceConfig, source: str) -> Iterator[str]:
         except FileNotFoundError as error:
             raise AbsentVideo(f"{source} is not there: put it there, or take it out of source.manifest") from error
         yield local
+
+
+@contextmanager
+def flow_beside(config: SourceConfig, source: str) -> Iterator[Path]:
+    """Give the local place of a video's motion vectors, NAME.flow/ or NAME.flow.npz. Raises BadFlow without any."""
+    filesystem, _ = open_source(config)
+    if isinstance(filesystem, LocalFileSystem):
+        yield find_flow(Path(source))
+        return
+    with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
+        local = Path(folder, posixpath.basename(source))
+        stem = posixpath.splitext(source)[0]
+        for place in (f"{stem}.flow", f"{stem}.flow.npz"):
+            if filesystem.exists(place):
+                filesystem.get(place, str(Path(folder, posixpath.basename(place))), recursive=True)
+        yield find_flow(local)
 
 
 def list_videos(config: SourceConfig) -> pa.Table:
@@ -123,7 +143,7 @@ def _found(filesystem: fsspec.AbstractFileSystem, root: str, config: SourceConfi
 
 def _rows(paths: pa.ChunkedArray | list[str]) -> pa.Table:
     """Return videos as a manifest would that knows nothing but their paths."""
-    nothing = pa.nulls(len(paths), pa.string())
+    nothing = pa.nulls(len(paths), TEXT)
     return _with_texts(pa.table([paths, nothing, nothing], schema=LISTED))
 
 
@@ -156,13 +176,13 @@ def _names(rows: pa.Table) -> pa.Array:
 
 def _videos(root: str, rows: pa.Table, files: pa.Table) -> pa.Table:
     stamps = {name: _stamps(rows[name], files) for name in ("path", "text")}
-    base = pa.scalar(below(root))
-    there = stamps["text"].is_valid()
+    base = pa.scalar(below(root), TEXT)
+    nothing, there = pa.scalar("", TEXT), stamps["text"].is_valid()
     columns = {
-        "source": compute.binary_join_element_wise(base, rows["path"], ""),
+        "source": compute.binary_join_element_wise(base, rows["path"], nothing),
         "path": rows["path"],
         "version": _versions(stamps["path"], stamps["text"], rows["caption"], rows["metadata"]),
-        "caption_file": compute.if_else(there, compute.binary_join_element_wise(base, rows["text"], ""), None),
+        "caption_file": compute.if_else(there, compute.binary_join_element_wise(base, rows["text"], nothing), None),
         "caption": rows["caption"],
         "metadata": rows["metadata"],
     }
@@ -177,7 +197,7 @@ def _stamps(paths: pa.ChunkedArray, files: pa.Table) -> pa.ChunkedArray:
 def _versions(*columns: pa.ChunkedArray) -> pa.ChunkedArray:
     batches = pa.table(list(columns), ["video", "text", "caption", "metadata"]).to_batches(max_chunksize=1 << 14)
     rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
-    return table_of(((_version(*row),) for row in rows), pa.schema([("version", pa.string())]))["version"]
+    return table_of(((_version(*row),) for row in rows), pa.schema([("version", TEXT)]))["version"]
 
 
 def _version(video: str | None, text: str | None, caption: str | None, metadata: str | None) -> str:

@@ -4,7 +4,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
@@ -14,10 +15,11 @@ from uuid import uuid4
 import fsspec
 import pyarrow.fs
 from botocore.exceptions import BotoCoreError
+from botocore.utils import parse_timestamp
 from fsspec.implementations.local import LocalFileSystem
 
 from equivdm.errors import UsageError
-from pipelines.config import AccessConfig, StoreConfig
+from pipelines.settings import AccessConfig, StoreConfig
 from pipelines.tables import Table
 
 
@@ -30,6 +32,8 @@ class Store:
     url: str
     """As Delta Lake wants it: the folder, or `s3://bucket/prefix`."""
     filesystem: fsspec.AbstractFileSystem
+    _tables: dict[str, Table] = field(default_factory=dict, compare=False, repr=False)
+    """Tables by name, each opened once: it remembers what it has read of its keys."""
 
     @property
     def is_local(self) -> bool:
@@ -50,7 +54,9 @@ class Store:
 
     def table(self, name: str) -> Table:
         """Open a table by the name of its schema; it comes into being with its first commit."""
-        return Table(name, f"{self.url}/{name}", self.path(name), self.filesystem)
+        if name not in self._tables:
+            self._tables[name] = Table(name, f"{self.url}/{name}", self.path(name), self.filesystem)
+        return self._tables[name]
 
     def put(self, local: str, *parts: str) -> None:
         """Copy a local file into the store; readers see all of it or nothing."""
@@ -107,6 +113,14 @@ def open_url(url: str, access: AccessConfig | None = None) -> tuple[fsspec.Abstr
     return filesystem, path.rstrip("/")
 
 
+_PATIENCE: dict[str, object] = {
+    "connect_timeout": 10,
+    "read_timeout": 30,
+    # `legacy`, which is botocore's default, gives up after five tries and knows fewer faults.
+    "retries": {"mode": "standard", "max_attempts": 8},
+}
+
+
 @cache
 def _s3_filesystem(
     anonymous: bool,
@@ -116,17 +130,29 @@ def _s3_filesystem(
     variables: frozenset[tuple[str, str]],
 ) -> fsspec.AbstractFileSystem:
     """Open a client once per process: making one takes longer than most requests."""
+    from aiobotocore.session import AioSession
+
     del variables  # the client reads them itself
-    return fsspec.filesystem(
+    filesystem = fsspec.filesystem(
         "s3",
         anon=anonymous,
         endpoint_url=endpoint_url,
         profile=profile,
         client_kwargs={"region_name": region} if region else {},
+        config_kwargs=_PATIENCE,
         # No listing cache: another run may be writing to the same prefix.
         use_listings_cache=False,
         skip_instance_cache=True,
     )
+    session = AioSession(profile=profile)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_time)
+    filesystem.session = session
+    return filesystem
+
+
+def _parse_time(value: str) -> datetime:
+    """Botocore's own parser tries many formats; over a listing's objects it takes longer than all the rest."""
+    return datetime.fromisoformat(value) if str(value).endswith("Z") else parse_timestamp(value)
 
 
 def open_store(config: StoreConfig) -> Store:

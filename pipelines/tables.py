@@ -1,70 +1,49 @@
 """Delta Lake tables with one rule: a key is settled once.
 
-Workers write data files and hand on receipts; the driver commits them. A commit is a compare-and-swap on the table's
-version: a stale one is refused, re-reads the log, drops what another run has settled meanwhile, and tries again.
+Large rows (tensors) are written by workers, a data file each, and enter the table when the driver commits their
+receipts; the log keeps their keys as statistics, so that reading the log alone says which there are. Small rows (how an
+item ended) are handed to the driver, which appends them, many to a data file. Either way a commit is a compare-and-swap
+on the table's version: a stale one is refused, re-reads the log, drops what another run has settled meanwhile, and
+tries again.
 
-A data file's name ends with the sha256 of its bytes, and the log keeps its size, so that an audit can prove both. Files
-of one item carry the item's key, outcome and attempt as statistics: reading the log alone says what is settled.
+A data file's name ends with the sha256 of its bytes, and the log keeps its size, so that an audit can prove both.
 """
 
 import hashlib
 import io
-import json
-import os
-import time
+import posixpath
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
 from equivdm.errors import EquivdmError
+from pipelines.arrow import compute
+from pipelines.delta_log import (
+    NO_FILES,
+    DataFile,
+    Receipt,
+    add_action,
+    append,
+    create_log,
+    data_files,
+    differences,
+    open_log,
+)
+from pipelines.patience import FAULTS, Patience, patiently
 from pipelines.schemas import SCHEMAS
-
-SETTLED = frozenset({"done", "filtered", "quarantined"})
-"""Outcomes that no run tries again; a `failed` item is tried by the next run."""
+from pipelines.states import SCHEMA, SETTLED, Row, States, fresh_rows, states_of
 
 _COMMIT_TRIES = 100
-
-
-class State(NamedTuple):
-    """What a table says of one key."""
-
-    outcome: str
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What a worker hands to the driver: an item's outcome and the data file that holds its rows."""
-
-    key: str
-    outcome: str
-    attempt: int
-    file: str
-    """Name of the data file in the table's folder."""
-    bytes: int
-    rows: int
-    path: str = ""
-    """Of the video, for people."""
-    error: str | None = None
-    message: str | None = None
-
-
-class DataFile(NamedTuple):
-    """A committed data file, as the log has it. `key` is None where it holds several."""
-
-    name: str
-    bytes: int
-    key: str | None
-    state: State | None
 
 
 @dataclass(frozen=True)
@@ -75,96 +54,121 @@ class Table:
     url: str
     folder: str
     filesystem: fsspec.AbstractFileSystem
+    _read: dict[str, pa.Table] = field(default_factory=dict, compare=False, repr=False)
+    """States of data files with several keys, by name: a file never changes, so each is read once."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel without what was read."""
+        return Table, (self.name, self.url, self.folder, self.filesystem)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """The schema of `pipelines.schemas`."""
         return SCHEMAS[self.name]
 
+    def beside(self, name: str) -> "Table":
+        """Return another table of the same store."""
+        return replace(self, name=name, url=_sibling(self.url, name), folder=_sibling(self.folder, name), _read={})
+
     # Writing
 
-    def write(self, rows: Sequence[dict[str, Any]], path: str = "") -> Receipt:
-        """Write the rows of one item to a data file. No reader sees it until `commit`.
-
-        The rows must share `key`, `outcome` and `attempt`; columns that are left out are null.
-        """
-        name, size = self._write_file(rows)
-        first = rows[0]
-        return Receipt(
-            key=first["key"],
-            outcome=first.get("outcome", "done"),
-            attempt=first.get("attempt", 1),
-            file=name,
-            bytes=size,
-            rows=len(rows),
-            path=path,
-            error=first.get("error"),
-            message=first.get("message"),
-        )
+    def write(self, row: Row) -> Receipt:
+        """Write a row of its own data file. No reader sees it until `commit`. Columns that are left out are null."""
+        name, size = self._write_file([row])
+        return Receipt(self.name, row["key"], name, size)
 
     def commit(self, receipts: Sequence[Receipt]) -> list[Receipt]:
-        """Make the receipts' files part of the table, but for keys that are settled already.
+        """Make the receipts' files part of the table, but for keys that it has already.
 
-        Returns what was committed. Files of dropped receipts stay outside the table, as orphans.
+        Returns those whose files the table holds then. Files of dropped receipts stay outside the table, as orphans.
         """
-        for _ in range(_COMMIT_TRIES):
-            states, delta = self._snapshot()
-            fresh: dict[str, Receipt] = {}
-            for receipt in receipts:
-                state = states.get(receipt.key)
-                if state is None or (state.outcome not in SETTLED and state.attempt < receipt.attempt):
-                    fresh.setdefault(receipt.key, receipt)
-            if not fresh or self._swap(delta, [_add_action(receipt) for receipt in fresh.values()]):
-                return list(fresh.values())
-        raise EquivdmError(f"table {self.name}: {_COMMIT_TRIES} commits in a row met another writer; run the job again")
-
-    def append(self, rows: Sequence[dict[str, Any]]) -> int:
-        """Write and commit rows of many keys, one file in all, but for keys that are in the table already.
-
-        Returns the number of rows that were added. For small rows that the driver itself makes.
-        """
-        for _ in range(_COMMIT_TRIES):
-            states, delta = self._snapshot()
-            fresh = [row for row in rows if row["key"] not in states]
+        unique = {receipt.key: receipt for receipt in reversed(receipts)}
+        patience = Patience(self.url)
+        for _ in range(_COMMIT_TRIES if unique else 0):
+            delta, states = self._now()
+            known = states.lookup(pa.array(unique.keys(), pa.string()))["file"].to_pylist()
+            fresh = [receipt for receipt, file in zip(unique.values(), known, strict=True) if file is None]
+            # A file of ours that is there was committed by an earlier try, whose answer was lost.
+            held = [receipt for receipt, file in zip(unique.values(), known, strict=True) if file == receipt.file]
             if not fresh:
-                return 0
+                return held
+            if self._swap(delta, [add_action(r.file, r.bytes, 1, r.key) for r in fresh], patience):
+                return held + fresh
+        return self._give_up() if unique else []
+
+    def append(self, rows: Sequence[Row], over: Iterable[str] = ()) -> list[Row]:
+        """Write and commit rows of any number of keys, but for keys that are settled.
+
+        The rows of one key share its outcome and attempt (done and 1 where they are not given). Returns the rows that
+        were added: those of keys that are new, or that ended otherwise in an earlier attempt. `over` names settled
+        outcomes that these rows may replace all the same, as when a person takes an item out of quarantine.
+        """
+        patience = Patience(self.url)
+        name, fresh = "", list[Row]()
+        for _ in range(_COMMIT_TRIES if rows else 0):
+            delta, states = self._now()
+            if name and name in data_files(delta)["name"].to_pylist():
+                return fresh  # the last try did it, and its answer was lost
+            fresh = fresh_rows(rows, states, SETTLED.difference(over))
+            if not fresh:
+                return []
             name, size = self._write_file(fresh)
-            stats = json.dumps({"numRecords": len(fresh)})
-            if self._swap(delta, [AddAction(name, size, {}, _now_ms(), True, stats)]):
-                return len(fresh)
-        raise EquivdmError(f"table {self.name}: {_COMMIT_TRIES} commits in a row met another writer; run the job again")
+            if self._swap(delta, [add_action(name, size, len(fresh))], patience):
+                return fresh
+        return self._give_up() if rows else []
 
     # Reading
 
-    def states(self) -> dict[str, State]:
-        """Return the latest state of every key in the table."""
-        return self._snapshot()[0]
+    def states(self, without: Container[str] = ()) -> States:
+        """Return the latest state of every key in the table; `without` names data files to leave out, as in `read`.
+
+        Raises EquivdmError for a data file that cannot be read.
+        """
+
+        def read() -> States:
+            delta = open_log(self.url)
+            return States(SCHEMA.empty_table()) if delta is None else self._states(delta, without)
+
+        return patiently(self.url, read)
 
     def files(self) -> list[DataFile]:
         """Return the committed data files."""
-        delta = self._open()
-        return [] if delta is None else list(_data_files(delta))
+        return [DataFile(**row) for row in self.log().to_pylist()]
+
+    def log(self) -> pa.Table:
+        """Return name, bytes and key of the committed data files, in columns; null where a file has several keys."""
+
+        def read() -> pa.Table:
+            delta = open_log(self.url)
+            return NO_FILES if delta is None else data_files(delta)
+
+        return patiently(self.url, read)
+
+    def misfits(self) -> list[str]:
+        """Say which committed data files are missing or of another size, by one listing of the folder: none is read."""
+        log = self.log()  # before the listing, which then has all that it names
+        found = self.filesystem.ls(self.folder, detail=True) if len(log) else []
+        sizes = [(posixpath.basename(file["name"]), file["size"]) for file in found]
+        return [f"{self.name}/{problem}" for problem in differences(log, sizes)]
 
     def read(
         self,
         columns: Sequence[str] | None = None,
-        keys: Iterable[str] | None = None,
+        keys: Iterable[str] | pa.Array | None = None,
         without: Container[str] = (),
     ) -> pa.Table:
         """Read the committed rows, all or those of the given keys, in an order that does not depend on commits.
 
         Data files named in `without` are left out: an audit knows that they are damaged.
         """
-        wanted = None if keys is None else set(keys)
-        files = [file for file in self.files() if file.name not in without]
-        names = [file.name for file in files if wanted is None or file.key is None or file.key in wanted]
+        names = self._names(self.log(), keys, without)
         columns = list(columns or self.schema.names)
         if not names:
             return self.schema.empty_table().select(columns)
-        table = self._dataset(names).to_table(columns=list(dict.fromkeys([*columns, "key"])))
-        if wanted is not None:
-            table = table.filter(ds.field("key").isin(sorted(wanted)))
-        order = [("key", "ascending")] + [("metric", "ascending")] * ("metric" in table.column_names)
+        order = [("key", "ascending")] + [("metric", "ascending")] * ("metric" in self.schema.names)
+        table = self.read_files(names, list(dict.fromkeys([*columns, *(name for name, _ in order)])))
+        if keys is not None:
+            table = table.filter(compute.is_in(table["key"], value_set=_keys(keys)))
         return table.sort_by(order).select(columns)
 
     def rows(
@@ -172,9 +176,30 @@ class Table:
         columns: Sequence[str] | None = None,
         keys: Iterable[str] | None = None,
         without: Container[str] = (),
-    ) -> list[dict[str, Any]]:
+    ) -> list[Row]:
         """Read as `read` does, as plain dictionaries."""
         return self.read(columns, keys, without).to_pylist()
+
+    def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """Yield the committed rows in parts of at least so many (but for the last), for tables of millions."""
+        waiting: list[pa.Table] = []
+        for name in sorted(self.log()["name"].to_pylist()):
+            waiting.append(self.read_files([name], columns))
+            if sum(len(part) for part in waiting) >= rows:
+                yield pa.concat_tables(waiting)
+                waiting = []
+        if waiting:
+            yield pa.concat_tables(waiting)
+
+    def read_files(self, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """Read data files by name, as `States.files` gives them, without asking the log."""
+        paths = [f"{self.folder}/{name}" for name in names]
+
+        def read() -> pa.Table:
+            dataset = ds.dataset(paths, schema=self.schema, filesystem=self.filesystem, format="parquet")
+            return dataset.to_table(columns=list(columns))
+
+        return patiently(self.url, read)
 
     def read_file(self, name: str) -> bytes:
         """Return a data file's bytes, for an audit."""
@@ -182,62 +207,77 @@ class Table:
 
     # Inside
 
-    def _dataset(self, names: Sequence[str]) -> ds.Dataset:
-        paths = [f"{self.folder}/{name}" for name in names]
-        return ds.dataset(paths, schema=self.schema, filesystem=self.filesystem, format="parquet")
+    def _names(self, files: pa.Table, keys: Iterable[str] | pa.Array | None, without: Container[str]) -> list[str]:
+        if keys is not None:
+            files = files.filter(
+                compute.or_(compute.is_null(files["key"]), compute.is_in(files["key"], value_set=_keys(keys)))
+            )
+        return [name for name in files["name"].to_pylist() if name not in without]
 
-    def _open(self) -> DeltaTable | None:
-        try:
-            return DeltaTable(self.url, storage_options=storage_options(self.url))
-        except TableNotFoundError:
-            return None
+    def _now(self) -> tuple[DeltaTable, States]:
+        def read() -> tuple[DeltaTable, States]:
+            delta = open_log(self.url) or self._create()
+            return delta, self._states(delta)
+
+        return patiently(self.url, read)
 
     def _create(self) -> DeltaTable:
-        options = storage_options(self.url)
+        self.filesystem.makedirs(self.folder, exist_ok=True)
+        return create_log(self.url, self.schema)
+
+    def _states(self, delta: DeltaTable, without: Container[str] = ()) -> States:
+        files = data_files(delta)
+        single = files.filter(compute.is_valid(files["key"]))
+        parts = [states_of(single["key"], file=single["name"])]
+        for name in files.filter(compute.is_null(files["key"]))["name"].to_pylist():
+            if name in without:
+                continue
+            if name not in self._read:
+                self._read[name] = self._read_states(name)
+            parts.append(self._read[name])
+        return States(pa.concat_tables(parts))
+
+    def _read_states(self, name: str) -> pa.Table:
+        named = [column for column in ("key", "outcome", "attempt") if column in self.schema.names]
         try:
-            return DeltaTable.create(self.url, schema=self.schema, mode="ignore", storage_options=options)
-        except DeltaError:  # another run has created it in this moment; where it has not, opening says what is wrong
-            return DeltaTable(self.url, storage_options=options)
+            rows = self.read_files([name], named)
+        except (OSError, pa.ArrowInvalid) as error:
+            reason = str(error).partition("\n")[0]
+            raise EquivdmError(
+                f"table {self.name}: {name} cannot be read ({reason}); `equivdm audit` tells what is damaged"
+            ) from error
+        first = np.unique(
+            compute.dictionary_encode(rows["key"]).combine_chunks().indices.to_numpy(), return_index=True
+        )[1]
+        rows = rows.take(pa.array(np.sort(first)))
+        file = pa.repeat(name, len(rows))
+        return states_of(rows["key"], file, *(rows[column] for column in named[1:]))
 
-    def _snapshot(self) -> tuple[dict[str, State], DeltaTable]:
-        delta = self._open()
-        if delta is None:
-            self.filesystem.makedirs(self.folder, exist_ok=True)
-            delta = self._create()
-        states: dict[str, State] = {}
-        mixed = []
-        for file in _data_files(delta):
-            if file.key is not None and file.state is not None:
-                _settle(states, file.key, file.state)
-            else:
-                mixed.append(file.name)
-        if mixed:
-            for key in self._dataset(mixed).to_table(columns=["key"])["key"].unique().to_pylist():
-                _settle(states, key, State("done", 1))
-        return states, delta
-
-    def _write_file(self, rows: Sequence[dict[str, Any]]) -> tuple[str, int]:
+    def _write_file(self, rows: Sequence[Row]) -> tuple[str, int]:
         sink = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(list(rows), schema=self.schema), sink, compression="zstd")
         data = sink.getvalue()
         name = f"{rows[0]['key'][:16]}-{hashlib.sha256(data).hexdigest()}.parquet"
-        self.filesystem.makedirs(self.folder, exist_ok=True)
-        self.filesystem.pipe_file(f"{self.folder}/{name}", data)
+        patiently(self.url, lambda: self._pipe(name, data))
         return name, len(data)
 
-    def _swap(self, delta: DeltaTable, actions: list[AddAction]) -> bool:
-        # max_commit_retries=0 makes the commit fail when the table has moved on, instead of being rebased onto it:
-        # a rebased append would add keys that the other run has just settled.
+    def _pipe(self, name: str, data: bytes) -> None:
+        self.filesystem.makedirs(self.folder, exist_ok=True)
+        self.filesystem.pipe_file(f"{self.folder}/{name}", data)
+
+    def _swap(self, delta: DeltaTable, actions: list[AddAction], patience: Patience) -> bool:
+        """Commit, or return False: refused, or nobody knows. What the log says then is what is so."""
         try:
-            delta.create_write_transaction(
-                actions,  # type: ignore[arg-type]
-                mode="append",
-                schema=self.schema,
-                commit_properties=CommitProperties(max_commit_retries=0),
-            )
+            append(delta, actions, self.schema)
         except CommitFailedError:
             return False
+        except FAULTS as fault:
+            patience.rest(fault)
+            return False
         return True
+
+    def _give_up(self) -> Any:
+        raise EquivdmError(f"table {self.name}: {_COMMIT_TRIES} commits in a row met another writer; run the job again")
 
 
 def sha256_of(name: str) -> str:
@@ -245,36 +285,9 @@ def sha256_of(name: str) -> str:
     return name.removesuffix(".parquet").rpartition("-")[2]
 
 
-def storage_options(url: str) -> dict[str, str] | None:
-    """Return what Delta Lake needs beside the usual AWS_* variables: leave to use a plain-HTTP endpoint that is set."""
-    if not url.startswith("s3://"):
-        return None
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    options = {"AWS_ENDPOINT_URL": endpoint} if endpoint else {}
-    return options | ({"AWS_ALLOW_HTTP": "true"} if endpoint.startswith("http://") else {})
+def _keys(keys: Iterable[str] | pa.Array) -> pa.Array:
+    return keys if isinstance(keys, pa.Array) else pa.array(list(keys), pa.string())
 
 
-def _add_action(receipt: Receipt) -> AddAction:
-    values = {"key": receipt.key, "outcome": receipt.outcome, "attempt": receipt.attempt}
-    stats = {"numRecords": receipt.rows, "minValues": values, "maxValues": values}
-    return AddAction(receipt.file, receipt.bytes, {}, _now_ms(), True, json.dumps(stats))
-
-
-def _data_files(delta: DeltaTable) -> Iterator[DataFile]:
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    for action in actions.to_pylist():
-        key, outcome = action.get("min.key"), action.get("min.outcome")
-        if key is None or outcome is None or key != action.get("max.key"):
-            yield DataFile(action["path"], action["size_bytes"], None, None)
-        else:
-            yield DataFile(action["path"], action["size_bytes"], key, State(outcome, action.get("min.attempt") or 1))
-
-
-def _settle(states: dict[str, State], key: str, state: State) -> None:
-    known = states.get(key)
-    if known is None or (known.outcome not in SETTLED and state.attempt >= known.attempt):
-        states[key] = state
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+def _sibling(place: str, name: str) -> str:
+    return f"{place.rpartition('/')[0]}/{name}"

@@ -11,11 +11,12 @@ from equivdm.backbones import build_denoiser, check_size
 from equivdm.errors import UsageError
 from equivdm.objective import flow_matching_loss
 from equivdm.seeds import derive_seed
-from pipelines.batch import Row
+from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
-from pipelines.config import FitConfig, TrainJob
+from pipelines.config import TrainJob
 from pipelines.engines import Engine
 from pipelines.fit import TrainSummary, fit_model
+from pipelines.fit_config import FitConfig
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.loop import Part
@@ -39,10 +40,10 @@ def run(config: TrainJob) -> TrainSummary:
     return fit_model(config, store, train_key(config, clips), partial(make_recipe, config, store, clips))
 
 
-def inputs(config: TrainJob, store: Store) -> tuple[Table, list[Row]]:
+def inputs(config: TrainJob, store: Store) -> tuple[Table, Items]:
     """Return the table and the one item of a job, for an audit."""
     clips = [row["key"] for row in select_clips(store, config.data)]
-    return store.table("models"), [{"key": train_key(config, clips), "path": config.name}]
+    return store.table("models"), as_items([{"key": train_key(config, clips), "path": config.name}])
 
 
 def train_key(config: TrainJob, clips: Sequence[str]) -> str:

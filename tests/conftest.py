@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from pipelines.config import RayConfig
 from pipelines.ray_session import ray_session
+from pipelines.settings import RayConfig
 
 # Before anything imports triton: these tests run its kernels in Python. `make gpu-check` runs them on a GPU.
 os.environ.setdefault("TRITON_INTERPRET", "1")

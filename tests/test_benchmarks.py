@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import noise as benchmark
-from benchmarks import peers
+from benchmarks import peers, preprocess
+from benchmarks.figures import Figure, run_python
 
 GRID = (24, 32)
 CHANNELS = 16
@@ -68,3 +69,39 @@ def test_tracking_of_a_shift_is_one_and_of_other_noise_none() -> None:
     pair = [first(), np.roll(first(), 1, axis=2)]
     assert benchmark.tracking(pair, motion, 1) == pytest.approx(1)
     assert abs(benchmark.tracking([first(), first()[::-1]], motion, 1)) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("case", "bars"),
+    [
+        pytest.param("a", 2, marks=pytest.mark.ray),
+        ("b", 2),
+        ("c", 2),
+        pytest.param("d", 2, marks=pytest.mark.ray),
+        ("e", 2),
+    ],
+)
+def test_every_case_of_preprocess_runs_at_small_sizes(case: str, bars: int) -> None:
+    """They check their own counts, and raise where a job did something else than was to be measured."""
+    figures = preprocess.measure(case, quick=True, clips=2)
+    assert sum(figure.wanted is not None for figure in figures) == bars
+    assert all(figure.measured > 0 for figure in figures if figure.wanted is not None)
+
+
+@pytest.mark.parametrize(("measured", "least", "met"), [(1, False, True), (3, False, False), (3, True, True)])
+def test_a_bar_is_a_most_or_a_least(measured: float, least: bool, met: bool) -> None:
+    assert Figure("x", "anything", measured, 2, least).met is met
+
+
+def test_the_peak_of_a_process_is_its_own() -> None:
+    """Not that of the larger one that it was forked from."""
+    held = np.ones(2**26)
+    small, large = run_python("print(1)"), run_python("held = bytearray(b'x') * 2**28")
+    assert small.output == "1"
+    assert small.peak_gib < held.nbytes / 2**30 / 4
+    assert 0.25 < large.peak_gib < 0.35
+
+
+def test_a_program_that_fails_is_no_measurement() -> None:
+    with pytest.raises(RuntimeError, match="exit status 3"):
+        run_python("raise SystemExit(3)")

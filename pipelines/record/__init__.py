@@ -1,6 +1,6 @@
 """The record of a run: what a batch job did, with what, and where the time went, as JSON and as a page, in the store.
 
-    with recording(store, Draft("preprocess", run, config)) as draft:
+    with recording(store, Draft("preprocess", config)) as draft:
         with draft.start_up():
             ...                                   # listing, plan, start of Ray
         draft.resources = ray_resources()
@@ -23,14 +23,29 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
+from pydantic import ValidationError
+
+from equivdm.errors import EquivdmError
 from pipelines.config import Job
 from pipelines.record.model import Code, Resources, RunRecord, StageRecord, Status, by_class, by_rule
 from pipelines.record.page import render_page
 from pipelines.store import STORE_FAULTS, Store
 from pipelines.tally import Sums
 
-__all__ = ["Draft", "RunRecord", "StageRecord", "code", "ray_resources", "recording", "write_record"]
+__all__ = [
+    "Draft",
+    "RunRecord",
+    "StageRecord",
+    "code",
+    "new_run",
+    "ray_resources",
+    "read_records",
+    "record_page",
+    "recording",
+    "write_record",
+]
 
 FOLDER = "runs"
 """Where records lie, below the store's root."""
@@ -43,14 +58,19 @@ class HasSums(Protocol):
     def sums(self) -> Mapping[str, Sums]: ...
 
 
+def new_run() -> str:
+    """Return a name for this run of a job: its time and a random part."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+
+
 @dataclass
 class Draft:
     """What is known of a run so far; the job fills it in as it goes."""
 
     job: str
-    run: str
-    """Name of the run."""
     config: Job
+    run: str = field(default_factory=new_run)
+    """Name of the run; its rows carry it."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     resources: Resources = field(default_factory=Resources)
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -61,11 +81,18 @@ class Draft:
     """(path, class, message) of each item that failed in this run."""
     frames: int = 0
     """Video frames of the items that are new."""
+    wrote: set[str] = field(default_factory=set)
+    """Names of the tables to which this run has committed."""
     page: str = ""
     """Path or URL of the page, once it is written."""
     _start_up_s: float = 0.0
     _commit_s: float = 0.0
-    _stages: Callable[[], tuple[StageRecord, ...]] = tuple
+    _stages: list[Callable[[], Iterable[StageRecord]]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return (datetime.now(UTC) - self.started).total_seconds()
 
     @contextmanager
     def start_up(self) -> Iterator[None]:
@@ -88,14 +115,16 @@ class Draft:
     def follow(
         self, stages: HasSums, cpus: Mapping[str, float] | None = None, gpus: Mapping[str, float] | None = None
     ) -> None:
-        """Record the stages with what `stages.sums` holds when the run ends.
+        """Record these stages too, with what `stages.sums` holds when the run ends.
 
         `cpus` and `gpus` say what one worker of a stage reserves; 1 and 0 where they do not name it.
         """
         have, devices = cpus or {}, gpus or {}
-        self._stages = lambda: tuple(
-            StageRecord.of(name, sums, have.get(name, 1.0), devices.get(name, 0.0))
-            for name, sums in stages.sums.items()
+        self._stages.append(
+            lambda: (
+                StageRecord.of(name, sums, have.get(name, 1.0), devices.get(name, 0.0))
+                for name, sums in stages.sums.items()
+            )
         )
 
     def record(self, status: Status, message: str | None = None) -> RunRecord:
@@ -113,7 +142,7 @@ class Draft:
             counts=dict(self.counts),
             filtered=by_rule(self.rules),
             failures=by_class(self.failures),
-            stages=self._stages(),
+            stages=tuple(stage for stages in self._stages for stage in stages()),
             start_up_s=self._start_up_s,
             commit_s=self._commit_s,
             frames=self.frames,
@@ -145,7 +174,31 @@ def write_record(store: Store, record: RunRecord) -> str:
             local = Path(folder, f"record.{suffix}")
             local.write_text(text, encoding="utf-8")
             store.put(str(local), FOLDER, f"{record.run}.{suffix}")
+    return record_page(store, record)
+
+
+def record_page(store: Store, record: RunRecord) -> str:
+    """Return the path or URL of a record's page."""
     return f"{store.url}/{FOLDER}/{record.run}.html"
+
+
+def read_records(store: Store, job: str) -> Iterator[RunRecord]:
+    """Yield the records of one kind of job, the newest first; each is read when it is asked for.
+
+    Raises EquivdmError for a file that is no record.
+    """
+    if not store.filesystem.isdir(store.path(FOLDER)):
+        return
+    listed = store.filesystem.ls(store.path(FOLDER), detail=False)
+    for path in sorted(
+        (path for path in listed if path.endswith(".json")), reverse=True
+    ):  # their names begin with time
+        try:
+            record = RunRecord.model_validate_json(store.filesystem.cat_file(path))
+        except ValidationError as error:
+            raise EquivdmError(f"{path}: got a file that is no record of a run; wanted one: move it away") from error
+        if record.job == job:
+            yield record
 
 
 def ray_resources() -> Resources:

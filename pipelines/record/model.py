@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from pipelines.config import CostConfig
+from pipelines.settings import CostConfig
 from pipelines.tally import SKIPPED, Sums
 
 EXAMPLES = 5

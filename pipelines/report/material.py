@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from equivdm.errors import UsageError
 from equivdm.metrics import METRICS, Metric
 from equivdm.metrics.bootstrap import Interval, mean_interval, paired_interval
-from pipelines.batch import Row
 from pipelines.config import EvaluateJob
 from pipelines.evaluate import inputs
 from pipelines.models import ModelRecord, find_model
 from pipelines.sources import matches
 from pipelines.store import Store
+from pipelines.tables import Row
 
 CLIP_COLUMNS = ("key", "path", "window", "source", "indices", "fps", "caption", "frames", "height", "width", "outcome")
 
@@ -82,8 +82,8 @@ class Line(NamedTuple):
 def read_material(job: EvaluateJob, store: Store) -> Material:
     """Read the tables. Raises UsageError where a set of videos is missing."""
     table, items = inputs(job, store)
-    videos = store.table("videos").rows(keys=[item["video"] for item in items])
-    measured = [row for row in table.rows(keys=[item["key"] for item in items]) if row["outcome"] == "done"]
+    measured = [row for row in table.rows(keys=items.keys) if row["outcome"] == "done"]
+    videos = store.table("videos").rows(keys={video for part in items.batches() for video in part["video"].to_pylist()})
     methods = [_method(store, number, name, videos, measured) for number, name in enumerate(job.renders)]
     clips = store.table("clips").rows(CLIP_COLUMNS, {video["clip"] for video in videos})
     models = _with_teachers(store, [method.model for method in methods])
@@ -159,7 +159,7 @@ def _seconds(
 
 
 def _outcomes(store: Store) -> Counter[str]:
-    return Counter(state.outcome for state in store.table("clips").states().values())
+    return Counter(store.table("clips").states().outcomes())
 
 
 def summary_table(material: Material, resamples: int) -> list[Line]:

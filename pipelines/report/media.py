@@ -17,11 +17,12 @@ from equivdm.noise.colour import noise_colours
 from equivdm.seeds import derive_seed
 from equivdm.video.sandbox import Sandbox
 from equivdm.video.write import write_video
-from pipelines.batch import Row
-from pipelines.config import AccessConfig
+from pipelines.clips import read_clips
 from pipelines.progress import progress
 from pipelines.report.material import Material
+from pipelines.settings import AccessConfig
 from pipelines.store import Store, local_file, open_url
+from pipelines.tables import Row
 
 FOLDER = "media"
 """Folder of the players' files, beside the page."""
@@ -82,9 +83,8 @@ def _noise(clip: Row, material: Material, store: Store, out: Path) -> Player:
     seed = derive_seed(next(seeds, 0), "render", clip["key"])
 
     def write(target: str) -> None:
-        rows = store.table("clips").rows(("plan", "outcome"), [clip["key"]])
-        (plan,) = (row["plan"] for row in rows if row["outcome"] == "done")
-        noise = MotionPlan.from_bytes(plan).noise(seed, 3)
+        (row,) = read_clips(store, [clip["key"]], ["plan"])
+        noise = MotionPlan.from_bytes(row["plan"]).noise(seed, 3)
         # Whole multiples keep a cell's edges sharp in the codec.
         colours = noise_colours(noise).repeat(4, axis=1).repeat(4, axis=2)
         write_video(target, colours, clip["fps"] * len(colours) / clip["frames"])

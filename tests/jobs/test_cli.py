@@ -1,6 +1,7 @@
 """The command: what it offers, what it loads, and what each kind of bad input gets."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -222,6 +223,47 @@ def test_a_report_of_another_job_or_of_a_set_that_is_missing_is_refused(
     )
     complaint = bad(capsys, "report", *finished, "--set", "renders=[nobody]")
     assert complaint.startswith("equivdm: renders: got 'nobody', wanted one of ['equivdm', 'independent', 'student']")
+
+
+def test_a_look_at_what_is_done_ends_with_0_and_says_so_in_json_too(
+    capsys: pytest.CaptureFixture[str], finished: list[str]
+) -> None:
+    for verb in ("plan", "status"):
+        assert cli.main([verb, *finished]) == 0
+        assert "evaluate: 3 inputs = 3 done + 0 filtered + 0 quarantined + 0 pending" in capsys.readouterr().out
+        assert cli.main([verb, *finished, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["job"], found["counts"]["done"]) == ("evaluate", 3)
+    assert cli.main(["status", *finished, "--set", "flow.preset=fast"]) == 1
+    assert cli.main(["plan", *finished, "--set", "flow.preset=fast"]) == 0
+    assert "no figure before a run has measured every stage" in capsys.readouterr().out
+
+
+def test_an_empty_quarantine_is_listed_and_emptied(capsys: pytest.CaptureFixture[str], finished: list[str]) -> None:
+    assert cli.main(["quarantine", "list", *finished, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert cli.main(["quarantine", "release", *finished, "--all"]) == 0
+    assert capsys.readouterr().out == "0 items are left out for good\n"
+    for extra in ([], ["a.mp4", "--all"]):
+        complaint = bad(capsys, "quarantine", "retry", finished[0], *extra)
+        assert "wanted names or --all: see `equivdm quarantine list`" in complaint
+    assert "which names none of the 0 items" in bad(capsys, "quarantine", "retry", finished[0], "a.mp4", *finished[1:])
+
+
+def test_garbage_is_listed_by_a_dry_run_and_then_deleted(
+    capsys: pytest.CaptureFixture[str], finished: list[str]
+) -> None:
+    orphan = Path(finished[2].partition("=")[2], "latents", "a-0.parquet")
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"lost")
+    os.utime(orphan, (0, 0))
+    assert cli.main(["gc", *finished, "--dry-run"]) == 0
+    assert "1 orphans of 4 B found" in capsys.readouterr().out
+    assert orphan.exists()
+    assert cli.main(["gc", *finished, "--older-than", "2d", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == [{"path": "latents/a-0.parquet", "bytes": 4}]
+    assert not orphan.exists()
+    assert "got '2', wanted a number of s, m, h or d such as 24h" in bad(capsys, "gc", *finished, "--older-than", "2")
 
 
 def raising(error: BaseException) -> object:

@@ -79,7 +79,7 @@ def shorter(job: Job) -> Job:
     """The same job with fewer steps, and with one process where the demo has two: each takes seconds to start."""
     if isinstance(job, TrainJob | DistillJob):
         return demo.variant(job, fit=TINY)
-    return demo.variant(job, work={"actors": 1}) if isinstance(job, RenderJob) else job
+    return demo.variant(job, work={"model": {"actors": 1}}) if isinstance(job, RenderJob) else job
 
 
 @pytest.mark.ray

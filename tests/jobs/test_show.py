@@ -9,9 +9,10 @@ from equivdm.config import SamplerConfig
 from equivdm.metrics.bootstrap import Interval
 from jobs.show import SHOWN_FAILURES, default_report_folder, in_words, show_summary
 from pipelines.batch import RunSummary
-from pipelines.config import EvaluateJob, StoreConfig
+from pipelines.config import EvaluateJob
 from pipelines.fit import TrainSummary
 from pipelines.models import Figure, ModelRecord
+from pipelines.settings import StoreConfig
 from tests.pipelines.fit_cases import fit_config, train_job
 
 WHOLE = {"inputs": 5, "done": 4, "filtered": 1, "quarantined": 0, "pending": 0, "new": 3}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import StoreConfig
+from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
 
 

@@ -7,10 +7,13 @@ import numpy as np
 from equivdm.config import TinyConfig
 from equivdm.noise import plan_motion
 from equivdm.text import tokenize
-from pipelines.config import DistillJob, FitConfig, OptimizerConfig, ParallelConfig, RayConfig, StoreConfig, TrainJob
+from pipelines.config import DistillJob, TrainJob
+from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
 from pipelines.identity import item_key
 from pipelines.schemas import to_tensor
+from pipelines.settings import RayConfig, StoreConfig
 from pipelines.store import Store
+from tests.pipelines.clip_rows import put_clips
 
 FRAMES, PIXELS, CELLS = 4, 16, 8
 
@@ -21,8 +24,7 @@ RAY = RayConfig(cpus=2, object_store_mib=80)
 
 def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> list[str]:
     """Commit clips that pan, each of one colour with a little grain, and return their keys in order."""
-    table = store.table("clips")
-    receipts = []
+    rows = []
     for number in range(count):
         random = np.random.default_rng(number)
         shift = random.uniform(-2, 2, 2)
@@ -45,9 +47,8 @@ def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> li
             "latents": to_tensor((colour + 0.1 * grain).astype(np.float16)),
             "plan": plan.to_bytes(),
         }
-        receipts.append(table.write([row]))
-    table.commit(receipts)
-    return sorted(receipt.key for receipt in receipts)
+        rows.append(row)
+    return put_clips(store, rows)
 
 
 def fit_config(workers: int = 1, **changes: object) -> FitConfig:

@@ -10,11 +10,13 @@ import numpy as np
 from equivdm.noise import plan_motion
 from equivdm.video.synthetic import Scene, render_scene
 from equivdm.video.write import write_video
-from pipelines.config import DistillJob, EvaluateJob, RenderJob, StoreConfig, TrainJob
+from pipelines.config import DistillJob, EvaluateJob, RenderJob, TrainJob
 from pipelines.evaluate import inputs
 from pipelines.identity import item_key
 from pipelines.schemas import to_tensor
+from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
+from tests.pipelines.clip_rows import put_clips
 
 NAMES = ("independent", "equivdm", "student")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,17 +27,17 @@ def fill(root: Path, clips: int = 2, frames: int = 8) -> EvaluateJob:
     store = open_store(StoreConfig(root=str(root / "store")))
     scenes = {f"holdout_{number:02d}.mp4": _scene(root, number, frames) for number in range(clips)}
     keys = {path: item_key(path) for path in scenes}
-    store.table("clips").append([_clip(root, path, keys[path], scene) for path, scene in scenes.items()])
+    put_clips(store, [_clip(root, path, keys[path], scene) for path, scene in scenes.items()])
     store.table("models").append([_model(store, name, number) for number, name in enumerate(NAMES)])
     rows = [_video(store, name, path, keys[path], scene) for name in NAMES for path, scene in scenes.items()]
     store.table("videos").append(rows)
     job = EvaluateJob(store=StoreConfig(root=str(root / "store")), renders=NAMES, bootstrap=200)
     table, items = inputs(job, store)
-    for number, item in enumerate(items):
+    for number, item in enumerate(item for part in items.batches() for item in part.to_pylist()):
         done = {"outcome": "done", "attempt": 1, "seconds": 0.25, "created": START}
         common = {name: item[name] for name in ("key", "name", "video", "clip", "path")} | done
         values = _values(item["name"], np.random.default_rng(number))
-        table.commit([table.write([{**common, "metric": name, "value": value} for name, value in values.items()])])
+        table.append([{**common, "metric": name, "value": value} for name, value in values.items()])
     return job
 
 

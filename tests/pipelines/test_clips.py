@@ -7,8 +7,8 @@ import pytest
 
 from equivdm.errors import UsageError
 from pipelines.clips import read_clips, select_clips
-from pipelines.config import SelectConfig, StoreConfig
 from pipelines.schemas import from_tensor
+from pipelines.settings import SelectConfig, StoreConfig
 from pipelines.store import Store, open_store
 from tests.pipelines.fit_cases import CELLS, FRAMES, write_clips
 
@@ -51,9 +51,8 @@ def test_a_selection_of_nothing_says_what_there_is(store: Store) -> None:
 
 def test_failed_clips_are_no_clips(store: Store) -> None:
     keys = write_clips(store, count=2)
-    table = store.table("clips")
     failed = {"key": "f" * 64, "outcome": "failed", "attempt": 1, "path": "broken.mp4", "fingerprint": "f" * 64}
-    table.commit([table.write([failed])])
+    store.table("clips").append([failed])
     assert [row["key"] for row in select_clips(store, SelectConfig())] == keys
     assert [row["tokens"] for row in read_clips(store, ["f" * 64], ["tokens"])] == []
 

@@ -8,8 +8,8 @@ import torch
 import torch.distributed
 from torch import nn
 
-from pipelines.config import FitConfig, ParallelConfig
 from pipelines.engines import Engine, load_engine, make_deepspeed, make_plain, save_engine
+from pipelines.fit_config import FitConfig, ParallelConfig
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from equivdm.errors import UsageError
-from pipelines.config import FitConfig, OptimizerConfig, ParallelConfig, StoreConfig
 from pipelines.engines import PlainEngine, make_plain
 from pipelines.fit import train
+from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
 from pipelines.loop import Diverged, FitTask, Outcome, Session, is_due, resume, run, set_up
 from pipelines.models import WEIGHTS, model_folder
+from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
 from tests.pipelines.fit_cases import RAY
 from tests.pipelines.toy import Faults, make_toy

@@ -9,8 +9,8 @@ import torch
 
 from equivdm.config import NoiseConfig
 from equivdm.errors import EquivdmError, UsageError
-from pipelines.config import StoreConfig
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig, prefetched, share
+from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
 from tests.pipelines.fit_cases import CELLS, FRAMES, write_clips
 

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipelines.config import CostConfig
 from pipelines.pages import duration, percent, size
 from pipelines.record.model import Code, by_class
 from pipelines.record.page import render_page
+from pipelines.settings import CostConfig
 from tests.pipelines.test_record import record, stage
 
 HOSTILE = "<script>alert('x')</script> \"&' {{ 7 * 7 }}"

@@ -16,14 +16,16 @@ from equivdm.backbones import build_codec
 from equivdm.config import ClipConfig, FlowConfig
 from equivdm.control import control_map
 from equivdm.errors import UsageError
-from equivdm.flow import estimate_motion
+from equivdm.flow import estimate_motion, occlusion_of
 from equivdm.noise import MotionPlan, plan_motion
 from equivdm.video.decode import decode
 from equivdm.video.tensors import to_model_range
 from pipelines import preprocess
 from pipelines.audit import audit
-from pipelines.config import PreprocessJob, StoreConfig
+from pipelines.clips import read_clips
+from pipelines.config import PreprocessJob
 from pipelines.schemas import from_tensor
+from pipelines.settings import SourceConfig, StoreConfig
 from pipelines.store import open_store
 from tests.pipelines.videos import preprocess_job, write_scene
 
@@ -68,6 +70,14 @@ def rows_of(job: PreprocessJob) -> list[dict]:
     return open_store(job.store).table("clips").rows()
 
 
+def clips_of(job: PreprocessJob) -> list[dict]:
+    """The finished clips, with their tensors."""
+    store = open_store(job.store)
+    keys = [row["key"] for row in rows_of(job) if row["outcome"] == "done"]
+    columns = ("path", "window", "indices", "caption", "forward", "occluded_backward", "control", "plan", "latents")
+    return read_clips(store, keys, columns)
+
+
 def test_every_input_has_one_row_with_its_outcome(job: PreprocessJob) -> None:
     found = sorted((row["path"], row["window"], row["outcome"]) for row in rows_of(job))
     assert found == [
@@ -80,19 +90,22 @@ def test_every_input_has_one_row_with_its_outcome(job: PreprocessJob) -> None:
         ("short.mp4", -1, "filtered"),
     ]
     (short,) = (row for row in rows_of(job) if row["path"] == "short.mp4")
-    assert short["rule"] == "too_short: 4 frames, wanted 6"
+    assert (short["rule"], short["message"]) == ("too_short", "4 frames, wanted 6")
 
 
 def test_a_row_holds_what_the_functions_give(job: PreprocessJob, source: Path) -> None:
-    (row,) = (row for row in rows_of(job) if (row["path"], row["window"]) == ("deep/b.mp4", 1))
+    (row,) = (row for row in clips_of(job) if (row["path"], row["window"]) == ("deep/b.mp4", 1))
     assert row["indices"] == [6, 7, 8, 9, 10, 11]
     assert row["caption"] == (source / "deep" / "b.txt").read_text()
     frames = decode(str(source / "deep" / "b.mp4"), row["indices"], (32, 32))
     motion = estimate_motion(frames, FlowConfig())
     codec = build_codec(job.backbone)
-    plan = plan_motion(motion.forward, motion.backward, grid=(16, 16), per_cell=job.plan.per_cell)
-    np.testing.assert_array_equal(from_tensor(row["forward"]), motion.forward.astype(np.float16))
-    np.testing.assert_array_equal(from_tensor(row["occluded_backward"]), motion.occluded_backward)
+    # What follows from the flow is computed from what is stored of it.
+    flow = [each.astype(np.float16).astype(np.float32) for each in (motion.forward, motion.backward)]
+    plan = plan_motion(*flow, grid=(16, 16), per_cell=job.plan.per_cell)
+    np.testing.assert_array_equal(from_tensor(row["forward"]), flow[0])
+    _, hidden = occlusion_of(*flow, job.flow.occlusion)
+    np.testing.assert_array_equal(from_tensor(row["occluded_backward"]), hidden)
     np.testing.assert_array_equal(from_tensor(row["control"]), control_map(frames, job.control))
     assert MotionPlan.from_bytes(row["plan"]) == plan
     latents = codec.encode(to_model_range(frames)[None])[0]
@@ -132,17 +145,17 @@ def test_an_audit_adds_up_and_sees_a_changed_byte(source: Path, tmp_path: Path) 
     own = preprocess_job(source, tmp_path / "store")
     preprocess.run(own)
     assert audit(own).problems == []
-    clips = open_store(own.store).table("clips")
-    victim = tmp_path / "store" / "clips" / clips.files()[0].name
+    latents = open_store(own.store).table("latents")
+    victim = tmp_path / "store" / "latents" / latents.files()[0].name
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
-    clips_lost = tmp_path / "store" / "clips" / clips.files()[1].name
+    lost = tmp_path / "store" / "latents" / latents.files()[1].name
     report = audit(own)
     assert [problem.partition(": ")[2] for problem in report.problems] == [
         "its bytes have changed since it was committed"
     ]
-    clips_lost.write_bytes(clips_lost.read_bytes()[:-1])
+    lost.write_bytes(lost.read_bytes()[:-1])
     assert any("the log says" in problem for problem in audit(own).problems)
     assert not report.ok
 
@@ -156,6 +169,23 @@ def test_source_and_store_on_s3(source: Path, s3_endpoint: str) -> None:
     assert (summary.counts["done"], summary.counts["quarantined"]) == (2, 1)
     assert preprocess.run(own).counts["new"] == 0
     assert audit(own).problems == []
+
+
+def test_a_listed_video_that_is_not_there_fails_alone_until_it_comes(source: Path, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "here.mp4").write_bytes((source / "a.mp4").read_bytes())
+    (tmp_path / "list.csv").write_text("path,caption\nhere.mp4,a disc\nlate.mp4,a box\n")
+    own = preprocess_job(videos, tmp_path / "store")
+    own = own.model_copy(update={"source": SourceConfig(root=str(videos), manifest=str(tmp_path / "list.csv"))})
+    summary = preprocess.run(own)
+    assert (summary.counts["done"], summary.counts["pending"]) == (2, 1)
+    assert [failure[:2] for failure in summary.failures] == [("late.mp4", "AbsentVideo")]
+    (videos / "late.mp4").write_bytes((source / "deep" / "b.mp4").read_bytes())
+    again = preprocess.run(own)
+    assert (again.counts["done"], again.counts["new"], again.ok) == (4, 2, True)
+    found = {(row["path"], row["caption"]) for row in rows_of(own) if row["outcome"] == "done"}
+    assert found == {("here.mp4", "a disc"), ("late.mp4", "a box")}
 
 
 @pytest.mark.parametrize(
@@ -184,24 +214,24 @@ def start(job: PreprocessJob) -> subprocess.Popen[bytes]:
 
 
 def test_a_killed_driver_loses_nothing_that_was_committed(tmp_path: Path) -> None:
-    for seed in range(10):
+    for seed in range(20):
         write_scene(tmp_path / "source" / f"{seed}.mp4", seed)
     job = preprocess_job(tmp_path / "source", tmp_path / "store").model_copy(
         update={"store": StoreConfig(root=str(tmp_path / "store"), commit_every_s=0.01)}
     )
     clips = open_store(job.store).table("clips")
     process = start(job)
-    while process.poll() is None and len(clips.states()) < 4:
+    while process.poll() is None and not clips.states():
         time.sleep(0.05)
     process.kill()
     process.wait()
     before = {row["key"]: row["run"] for row in clips.rows(["key", "run"])}
-    assert 4 <= len(before) < 20
+    assert 1 <= len(before) < 40
     summary = preprocess.run(job)
     after = {row["key"]: row["run"] for row in clips.rows(["key", "run"])}
-    assert len(clips.rows(["key"])) == len(after) == summary.counts["done"] == 20
+    assert len(clips.rows(["key"])) == len(after) == summary.counts["done"] == 40
     assert {key: after[key] for key in before} == before  # nothing was computed twice
-    assert summary.counts["new"] == 20 - len(before)
+    assert summary.counts["new"] == 40 - len(before)
     assert audit(job).ok
 
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.bars import Stages
-from pipelines.config import CostConfig, EvaluateJob, PreprocessJob, RayConfig, SourceConfig, StoreConfig
+from pipelines.config import EvaluateJob, PreprocessJob
 from pipelines.preprocess import clip_fingerprint
-from pipelines.record import Draft, RunRecord, StageRecord, code, ray_resources, recording, write_record
+from pipelines.record import Draft, RunRecord, StageRecord, code, new_run, ray_resources, recording, write_record
 from pipelines.record.model import EXAMPLES, Code, Resources, by_class, by_rule
 from pipelines.record.page import render_page
+from pipelines.settings import CostConfig, RayConfig, SourceConfig, StoreConfig
 from pipelines.store import Store, open_store
 from pipelines.tally import SKIPPED, Reporter, Sums, start_tally
 
@@ -165,7 +166,7 @@ def test_a_record_is_written_beside_its_page(store: Store) -> None:
 
 def test_a_finished_run_is_recorded_with_its_settings(store: Store) -> None:
     job = evaluate_job(cost=CostConfig(cpu_hour=0.05))
-    with recording(store, Draft("evaluate", "r1", job)) as draft:
+    with recording(store, Draft("evaluate", job, "r1")) as draft:
         with draft.start_up():
             draft.resources = Resources(cpus=2, nodes=1)
         with draft.commit():
@@ -190,7 +191,7 @@ def test_what_is_known_is_written_before_the_fault_goes_on(
     store: Store, fault: BaseException, status: str, message: str
 ) -> None:
     def work() -> None:
-        with recording(store, Draft("evaluate", "r2", evaluate_job())) as draft:
+        with recording(store, Draft("evaluate", evaluate_job(), "r2")) as draft:
             draft.failures = [("a.mp4", "OSError", "reset")]
             raise fault
 
@@ -210,7 +211,7 @@ def test_a_store_that_fails_hides_no_fault(tmp_path: Path) -> None:
     (tmp_path / "store" / "runs").write_text("a file where the folder belongs")
 
     def work() -> None:
-        with recording(store, Draft("evaluate", "r3", evaluate_job())):
+        with recording(store, Draft("evaluate", evaluate_job(), "r3")):
             raise RuntimeError("the first fault")
 
     with pytest.raises(RuntimeError, match="the first fault") as caught:
@@ -253,7 +254,7 @@ def test_a_job_is_recorded_with_what_its_workers_reported(tmp_path: Path) -> Non
     import ray.data
 
     store = open_store(StoreConfig(root=str(tmp_path)))
-    with recording(store, Draft("evaluate", "r4", evaluate_job())) as draft:
+    with recording(store, Draft("evaluate", evaluate_job(), "r4")) as draft:
         draft.resources, reporter = ray_resources(), start_tally("evaluate")
         items = ray.data.from_items([{"item": n} for n in range(6)], override_num_blocks=6)
         with Stages(reporter, "evaluate", 6, {"motion": 6, "latents": 6}) as stages:
@@ -266,3 +267,7 @@ def test_a_job_is_recorded_with_what_its_workers_reported(tmp_path: Path) -> Non
     assert facts == [("motion", 6, 600, 0.5, 0), ("latents", 6, 0, 1, 1)]
     assert run.resources == Resources(cpus=2, gpus=0, nodes=1)
     assert sum(part.cpu_seconds for part in run.time) == pytest.approx(2 * run.wall_s)
+
+
+def test_no_two_runs_have_one_name() -> None:
+    assert len({new_run() for _ in range(50)}) == 50

@@ -13,8 +13,9 @@ from equivdm.video.decode import decode
 from pipelines import evaluate, preprocess, render
 from pipelines.audit import audit
 from pipelines.clips import MOTION_COLUMNS, motion_of, read_clips
-from pipelines.config import EvaluateJob, RenderJob, SelectConfig, TrainJob
+from pipelines.config import EvaluateJob, RenderJob, TrainJob
 from pipelines.models import register_model, save_weights
+from pipelines.settings import SelectConfig
 from pipelines.store import Store, open_store
 from tests.pipelines.videos import preprocess_job, write_scene
 

@@ -1,5 +1,6 @@
 """The steps of the batch jobs as plain functions, called one after another in this process: what Ray only spreads."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,49 +8,41 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equivdm.config import ClipConfig, ControlConfig, FlowConfig, NoiseConfig, PlanConfig, SamplerConfig, TinyConfig
+from equivdm.config import (
+    ClipConfig,
+    ControlConfig,
+    FlowConfig,
+    NoiseConfig,
+    OcclusionConfig,
+    PlanConfig,
+    SamplerConfig,
+    TinyConfig,
+)
 from equivdm.errors import UsageError
 from equivdm.metrics import METRICS
 from equivdm.noise import MotionPlan
 from equivdm.seeds import derive_seed
 from equivdm.text import tokenize
 from equivdm.video.decode import decode
+from equivdm.video.write import write_video
 from pipelines import evaluate, preprocess, render
-from pipelines.batch import Row, pending
-from pipelines.config import EvaluateJob, PreprocessJob, RenderJob, WorkConfig
-from pipelines.manifest import probe_video
-from pipelines.schemas import from_tensor
-from pipelines.sources import list_videos
+from pipelines.batch import Items, waves
+from pipelines.clips import read_clips
+from pipelines.config import EvaluateJob, PreprocessJob, RenderJob
+from pipelines.schemas import STAGES, from_tensor
+from pipelines.settings import FiltersConfig, PreprocessWork, Resources, StoreConfig
+from pipelines.states import State
 from pipelines.store import Store, open_store
-from pipelines.tables import Receipt, State, Table
+from pipelines.tables import Row, Table
 from tests.pipelines.fit_cases import fit_config, train_job
+from tests.pipelines.hand import clips_of, committed
 from tests.pipelines.test_models import finish
 from tests.pipelines.videos import preprocess_job, write_scene
 
 
-def items_of(job: PreprocessJob) -> list[Row]:
-    """The items of all windows, ready for the first step."""
-    windows = []
-    for video in list_videos(job.source).to_pylist():
-        windows += probe_video({**video, "key": "k"}, job.source, job.clip, job.decode)["windows"]
-    return pending(preprocess.clip_items(job, windows), {}, "now")
-
-
-def committed(table: Table, rows: list[Row]) -> list[Row]:
-    """Commit the receipts and return the table's rows of their keys."""
-    table.commit([Receipt(**row) for row in rows])
-    return table.rows(keys=[row["key"] for row in rows])
-
-
-def clips_of(job: PreprocessJob) -> list[Row]:
-    """Preprocess by hand."""
-    clips = open_store(job.store).table("clips")
-    encode = preprocess.EncodeClip(job.backbone, clips)
-    steps = (preprocess.read_clip, preprocess.estimate_clip_motion)
-    rows = items_of(job)
-    for step in steps:
-        rows = [step(row, job) for row in rows]
-    return committed(clips, [encode(row) for row in rows])
+def ready(items: Items, table: Table) -> list[Row]:
+    """The pending items of another job."""
+    return [row for wave in waves(items, table, "now") for row in wave]
 
 
 @pytest.fixture(scope="module")
@@ -77,55 +70,135 @@ def test_every_window_ends_with_its_outcome(store: Store) -> None:
         "page.mp4": "quarantined",
         "short.mp4": "filtered",
     }
-    assert rows["short.mp4"]["rule"] == "too_short: 3 frames, wanted 6"
+    assert (rows["short.mp4"]["rule"], rows["short.mp4"]["message"]) == ("too_short", "3 frames, wanted 6")
     assert rows["page.mp4"]["error"] == "NotAVideo"
     assert rows["a.mp4"]["seconds"] > 0
 
 
+COLUMNS = ("forward", "backward", "occluded_backward", "plan", "control", "latents", "noise", "frozen", "fast_speed")
+
+
+def finished(store: Store) -> Row:
+    """The one finished clip, with the columns of its stages."""
+    (key,) = (row["key"] for row in store.table("clips").rows() if row["outcome"] == "done")
+    (row,) = read_clips(store, [key], ("key", "tokens", "caption", *COLUMNS))
+    return row
+
+
 def test_a_clip_holds_what_its_seed_and_caption_give(store: Store) -> None:
-    (row,) = (row for row in store.table("clips").rows() if row["outcome"] == "done")
+    row = finished(store)
     plan = MotionPlan.from_bytes(row["plan"])
     assert (plan.grid, plan.frames) == ((16, 16), tuple(range(6)))
     assert from_tensor(row["latents"]).shape == (3, 6, 16, 16)
     assert from_tensor(row["control"]).shape == (6, 32, 32)
     assert row["tokens"] == tokenize(row["caption"])
-    drawn = plan.noise(derive_seed(0, "materialized", row["key"]), 3).astype(np.float16)
+    (key,) = store.table("noises").states()
+    drawn = plan.noise(derive_seed(0, "materialized", key), 3).astype(np.float16)
     np.testing.assert_array_equal(from_tensor(row["noise"]), drawn)
 
 
 def test_the_same_steps_again_make_the_same_bytes(job: PreprocessJob, store: Store, tmp_path: Path) -> None:
-    again = clips_of(job.model_copy(update={"store": job.store.model_copy(update={"root": str(tmp_path)})}))
-    columns = ("key", "outcome", "forward", "occluded_backward", "latents", "plan", "noise", "control")
-    for old, new in zip(store.table("clips").rows(), again, strict=True):
-        assert [old[name] for name in columns] == [new[name] for name in columns]
+    again = job.model_copy(update={"store": StoreConfig(root=str(tmp_path))})
+    clips_of(again)
+    assert finished(open_store(again.store)) == finished(store)
 
 
-CHANGES: dict[str, tuple[dict[str, Any], bool]] = {
-    "size": ({"clip": ClipConfig(frames=6, height=48, width=32)}, True),
-    "flow": ({"flow": FlowConfig(preset="fast")}, True),
-    "plan": ({"plan": PlanConfig(per_cell=2)}, True),
-    "control": ({"control": ControlConfig(kind="grey")}, True),
-    "noise": ({"materialize_noise": False}, True),
-    "network": ({"backbone": TinyConfig(width=32, depth=1)}, False),
-    "work": ({"work": WorkConfig(actors=3, max_attempts=9)}, False),
-    "windows": ({"clip": ClipConfig(frames=6, height=32, width=32, stride=2, max_windows=5)}, False),
+def copied(job: PreprocessJob, to: Path, **changes: Any) -> PreprocessJob:
+    """The same job with other settings, on a copy of its finished store."""
+    shutil.copytree(job.store.root, to)
+    return job.model_copy(update={"store": StoreConfig(root=str(to)), **changes})
+
+
+COMPUTED: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "size": ({"clip": ClipConfig(frames=6, height=48, width=32)}, {*STAGES}),
+    "length": ({"clip": ClipConfig(frames=5, height=32, width=32)}, {*STAGES}),
+    "flow": ({"flow": FlowConfig(preset="fast")}, {"motion", "plans", "noises"}),
+    "resolution": ({"flow_divisor": 2}, {"motion", "plans", "noises"}),
+    "plan": ({"plan": PlanConfig(per_cell=2)}, {"plans", "noises"}),
+    "occlusion": ({"flow": FlowConfig(occlusion=OcclusionConfig(absolute=9.0))}, {"plans", "noises"}),
+    "control": ({"control": ControlConfig(kind="grey")}, {"controls"}),
+    "threshold": ({"filters": FiltersConfig(max_frozen=0.95)}, set()),
+    "no noise": ({"materialize_noise": False}, set()),
+}
+"""What a changed setting computes again; all else is found."""
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_a_changed_setting_computes_what_depends_on_it_and_nothing_else(
+    job: PreprocessJob, store: Store, tmp_path: Path, name: str
+) -> None:
+    changes, computed = COMPUTED[name]
+    other = copied(job, tmp_path / "store", **changes)
+    after = open_store(other.store)
+    before = {stage: set(after.table(stage).states()) for stage in STAGES}
+    clips_of(other)
+    new = {stage for stage in STAGES if set(after.table(stage).states()) - before[stage]}
+    assert new == computed
+    assert preprocess.clip_fingerprint(other) != preprocess.clip_fingerprint(job)
+    assert [row["outcome"] for row in after.table("clips").rows()].count("done") == 2
+
+
+def test_what_is_found_gives_the_same_bytes_as_what_is_computed(
+    job: PreprocessJob, store: Store, tmp_path: Path
+) -> None:
+    """A plan from stored flow, beside one from flow of this very run."""
+    change = {"plan": PlanConfig(per_cell=2)}
+    found, whole = copied(job, tmp_path / "found", **change), job.model_copy(update=change)
+    clips_of(found)
+    whole = whole.model_copy(update={"store": StoreConfig(root=str(tmp_path / "whole"))})
+    clips_of(whole)
+    plans = [read_clips(open_store(each.store), [key_of(each)], ("plan", "noise")) for each in (found, whole)]
+    assert plans[0] == plans[1]
+
+
+def key_of(job: PreprocessJob) -> str:
+    rows = open_store(job.store).table("clips").rows()
+    own = preprocess.clip_fingerprint(job)
+    (key,) = (row["key"] for row in rows if row["outcome"] == "done" and row["fingerprint"] == own)
+    return key
+
+
+FILTERED: dict[str, tuple[dict[str, float], str]] = {
+    "black": ({"max_black": 0.0, "min_contrast": 255.0}, "flat"),
+    "static": ({"max_frozen": 0.0, "max_speed": 1e-6}, "too_much_motion"),
+    "motion": ({"max_speed": 1e-6}, "too_much_motion"),
+    "confidence": ({"max_disagreement": 0.0}, "low_flow_confidence"),
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_what_can_change_a_clip_changes_its_fingerprint_and_nothing_else_does(job: PreprocessJob, name: str) -> None:
-    change, other = CHANGES[name]
-    prints = [preprocess.clip_fingerprint(each) for each in (job, job.model_copy(update=change))]
-    assert (prints[0] != prints[1]) == other
+@pytest.mark.parametrize("name", FILTERED)
+def test_a_threshold_filters_by_what_is_stored(job: PreprocessJob, store: Store, tmp_path: Path, name: str) -> None:
+    thresholds, rule = FILTERED[name]
+    other = copied(job, tmp_path / "store", filters=FiltersConfig.model_validate(thresholds))
+    shutil.rmtree(tmp_path / "store" / "latents")  # neither read nor made again for what is left out
+    rows = {row["path"]: row for row in clips_of(other)}
+    assert (rows["a.mp4"]["outcome"], rows["a.mp4"]["rule"]) == ("filtered", rule)
+    assert "wanted at" in rows["a.mp4"]["message"]
+    assert rows["a.mp4"]["plans"] is None
 
 
-def test_a_copy_of_a_video_is_the_same_item_and_another_caption_is_not(job: PreprocessJob) -> None:
-    window = {"video": "v", "source": "/a", "path": "a", "window": 0, "indices": [0, 1], "fps": 25.0}
-    window |= {"source_frames": 2, "caption": "a disc"}
-    others = [{"path": "b", "source": "/b"}, {"caption": "a box"}, {"indices": [1, 2]}, {"video": "w"}]
-    keys = [item["key"] for item in preprocess.clip_items(job, [window, *(window | other for other in others)])]
-    assert keys[0] == keys[1]
-    assert len(set(keys)) == 4
+def test_a_window_that_is_left_out_for_its_looks_has_no_flow(job: PreprocessJob, tmp_path: Path) -> None:
+    black = np.zeros((6, 48, 64, 3), np.uint8)
+    (tmp_path / "videos").mkdir()
+    write_video(str(tmp_path / "videos" / "black.mp4"), black, 25.0)
+    own = preprocess_job(tmp_path / "videos", tmp_path / "store")
+    (row,) = clips_of(own)
+    assert (row["outcome"], row["rule"]) == ("filtered", "black")
+    store = open_store(own.store)
+    assert len(store.table("looks").states()) == 1
+    assert store.table("motion").states() == {}
+
+
+NO_CHANGE: dict[str, dict[str, Any]] = {
+    "network": {"backbone": TinyConfig(width=32, depth=1)},
+    "work": {"work": PreprocessWork(latents=Resources(actors=3), max_attempts=9)},
+    "windows": {"clip": ClipConfig(frames=6, height=32, width=32, stride=2, max_windows=5)},
+}
+
+
+@pytest.mark.parametrize("name", NO_CHANGE)
+def test_what_cannot_change_a_clip_is_no_part_of_its_fingerprint(job: PreprocessJob, name: str) -> None:
+    assert preprocess.clip_fingerprint(job.model_copy(update=NO_CHANGE[name])) == preprocess.clip_fingerprint(job)
 
 
 def test_a_size_is_checked_before_the_first_video(job: PreprocessJob) -> None:
@@ -142,7 +215,7 @@ def rendered(store: Store, **changes: object) -> tuple[RenderJob, list[Row]]:
     job = RenderJob.model_validate({"store": {"root": store.root}, "sampler": {"steps": 2}} | changes)
     videos, items = render.inputs(job, store)
     actor = render.RenderClip(store, job, videos)
-    return job, committed(videos, [actor(item) for item in pending(items, {}, "now")])
+    return job, committed(videos, [actor(item) for item in ready(items, videos)])
 
 
 def pixels(store: Store, row: Row) -> np.ndarray:
@@ -181,7 +254,8 @@ def test_a_video_that_is_measured_has_a_row_for_every_metric_and_a_lost_one_says
     store.filesystem.rm_file(store.path(lost["file"]))
     job = EvaluateJob.model_validate({"store": {"root": store.root}, "renders": ("good", "lost"), "bootstrap": 100})
     metrics, items = evaluate.inputs(job, store)
-    rows = committed(metrics, [evaluate.measure_video(item, store, job, metrics) for item in pending(items, {}, "now")])
+    measured = [evaluate.measure_video(item, store, job, metrics) for item in ready(items, metrics)]
+    rows = committed(metrics, measured)
     found = {row["metric"]: row["value"] for row in rows if row["name"] == "good"}
     assert set(found) == set(METRICS)
     (failed,) = (row for row in rows if row["name"] == "lost")

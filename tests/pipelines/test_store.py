@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from equivdm.errors import UsageError
-from pipelines.config import SourceConfig, StoreConfig
+from pipelines.settings import SourceConfig, StoreConfig
 from pipelines.sources import list_videos
 from pipelines.store import Store, open_store, open_url
 

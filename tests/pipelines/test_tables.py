@@ -1,155 +1,207 @@
 """A key is settled once, by one run, in a folder and on S3; what no commit names does not exist."""
 
 import hashlib
+import pickle
 import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pipelines.delta_log import Receipt
 from pipelines.schemas import from_tensor, to_tensor
+from pipelines.states import State
 from pipelines.store import Store
-from pipelines.tables import Receipt, State, Table, sha256_of
+from pipelines.tables import Row, Table, sha256_of
 
 
-def done(table: Table, name: str, **columns: object) -> Receipt:
-    return table.write([{"key": name, "outcome": "done", "attempt": 1, **columns}])
+def ended(name: str, outcome: str = "done", attempt: int = 1, **columns: Any) -> Row:
+    return {"key": name, "outcome": outcome, "attempt": attempt, **columns}
+
+
+def part(table: Table, name: str, value: float = 0.0) -> Receipt:
+    return table.write({"key": name, "latents": to_tensor(np.full(3, value, np.float16))})
+
+
+def keys_of(table: Table) -> list[str]:
+    return [row["key"] for row in table.rows(["key"])]
+
+
+def at_once(calls: Sequence[Callable[[], object]]) -> None:
+    """Run all at the same moment, and wait for them."""
+    gate = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> None:
+        gate.wait()
+        call()
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_a_table_that_nobody_wrote_is_empty(store: Store) -> None:
     clips = store.table("clips")
     assert clips.states() == {}
     assert clips.rows() == []
+    assert list(clips.batches(["key"], 10)) == []
 
 
-def test_rows_exist_from_their_commit_on(store: Store) -> None:
-    clips, latents = store.table("clips"), np.arange(6, dtype=np.float16).reshape(2, 3)
-    receipt = done(clips, "a", latents=to_tensor(latents))
-    assert clips.rows() == []
-    assert clips.commit([receipt]) == [receipt]
-    (row,) = clips.rows(["key", "latents"])
-    assert row["key"] == "a"
-    np.testing.assert_array_equal(from_tensor(row["latents"]), latents)
-    assert clips.states() == {"a": State("done", 1)}
+def test_a_part_exists_from_its_commit_on(store: Store) -> None:
+    latents, values = store.table("latents"), np.arange(6, dtype=np.float16).reshape(2, 3)
+    receipt = latents.write({"key": "a", "latents": to_tensor(values)})
+    assert latents.rows() == []
+    assert latents.commit([receipt]) == [receipt]
+    (row,) = latents.rows(["key", "latents"])
+    np.testing.assert_array_equal(from_tensor(row["latents"]), values)
+    assert latents.states() == {"a": State("done", 1)}
+    assert latents.states().files(["b", "a"]) == [None, receipt.file]
 
 
 def test_the_log_holds_size_and_hash_of_each_file(store: Store) -> None:
-    clips = store.table("clips")
-    clips.commit([done(clips, "a"), done(clips, "b")])
-    for file in clips.files():
-        data = clips.read_file(file.name)
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (file.bytes, sha256_of(file.name))
+    latents, clips = store.table("latents"), store.table("clips")
+    latents.commit([part(latents, "a"), part(latents, "b", 1.0)])
+    clips.append([ended("a"), ended("b")])
+    assert sorted(str(file.key) for file in latents.files()) == ["a", "b"]
+    assert [file.key for file in clips.files()] == [None]
+    for table in (latents, clips):
+        for file in table.files():
+            data = table.read_file(file.name)
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (file.bytes, sha256_of(file.name))
 
 
-def test_a_settled_key_is_not_committed_again(store: Store) -> None:
-    clips = store.table("clips")
-    clips.commit([done(clips, "a", seconds=1.0)])
-    again, fresh = done(clips, "a", seconds=2.0), done(clips, "b")
-    assert clips.commit([again, fresh, done(clips, "b", seconds=3.0)]) == [fresh]
-    assert [row["seconds"] for row in clips.rows(["seconds"], ["a"])] == [1.0]
+def test_a_part_that_is_there_is_not_committed_again(store: Store) -> None:
+    latents = store.table("latents")
+    latents.commit([part(latents, "a", 1.0)])
+    again, fresh, copy = part(latents, "a", 2.0), part(latents, "b", 1.0), part(latents, "b", 3.0)
+    assert latents.commit([again, fresh, copy]) == [fresh]
+    assert [from_tensor(row["latents"])[0] for row in latents.rows(["latents"])] == [1.0, 1.0]
 
 
 def test_a_failed_key_may_be_tried_again_but_not_counted_twice(store: Store) -> None:
     clips = store.table("clips")
-    first = clips.write([{"key": "a", "outcome": "failed", "attempt": 1, "error": "DecoderStopped"}])
-    rival = clips.write([{"key": "a", "outcome": "failed", "attempt": 1, "error": "OSError"}])
-    assert clips.commit([first]) == [first]
-    assert clips.commit([rival]) == []
-    second = clips.write([{"key": "a", "outcome": "done", "attempt": 2}])
-    assert clips.commit([second]) == [second]
+    first, rival = ended("a", "failed", error="DecoderStopped"), ended("a", "failed", error="OSError")
+    assert clips.append([first]) == [first]
+    assert clips.append([rival]) == []
+    second = ended("a", "done", 2)
+    assert clips.append([second]) == [second]
     assert clips.states() == {"a": State("done", 2)}
 
 
-def test_append_drops_keys_that_are_there(store: Store) -> None:
+def test_append_drops_keys_that_are_settled_and_rivals_in_one_call(store: Store) -> None:
     manifest = store.table("manifest")
-    assert manifest.append([{"key": "a", "window": 0}, {"key": "a", "window": 1}]) == 2
-    assert manifest.append([{"key": "a", "window": 0}, {"key": "b", "window": 0}]) == 1
-    assert sorted((row["key"], row["window"]) for row in manifest.rows(["key", "window"])) == [
-        ("a", 0),
-        ("a", 1),
-        ("b", 0),
-    ]
+    windows = [{"key": "a", "window": number} for number in range(2)]
+    assert manifest.append(windows) == windows
+    assert manifest.append([{"key": "a", "window": 0}, {"key": "b", "window": 0}]) == [{"key": "b", "window": 0}]
+    found = sorted((row["key"], row["window"]) for row in manifest.rows(["key", "window"]))
+    assert found == [("a", 0), ("a", 1), ("b", 0)]
+    clips = store.table("clips")
+    assert clips.append([ended("a", attempt=1), ended("a", "failed", 1)]) == [ended("a", attempt=1)]
 
 
 def test_reading_some_keys_reads_only_their_files(store: Store) -> None:
+    latents = store.table("latents")
+    latents.commit([part(latents, name) for name in "abcd"])
+    for file in latents.files():
+        if file.key in ("b", "d"):
+            latents.filesystem.pipe_file(f"{latents.folder}/{file.name}", b"no parquet")
+    assert [row["key"] for row in latents.rows(["key"], ["c", "a", "z"])] == ["a", "c"]
+
+
+def test_batches_hold_all_rows_in_parts_of_at_least_so_many(store: Store) -> None:
     clips = store.table("clips")
-    clips.commit([done(clips, name, path=f"{name}.mp4") for name in "abcd"])
-    assert [row["path"] for row in clips.rows(["path"], ["c", "a", "z"])] == ["a.mp4", "c.mp4"]
+    for name in "abcde":
+        clips.append([ended(name)])
+    parts = [part["key"].to_pylist() for part in clips.batches(["key"], 2)]
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert sorted(key for part in parts for key in part) == list("abcde")
 
 
 def test_overlapping_runs_settle_each_key_once(store: Store) -> None:
-    """Four runs commit the same 12 keys at the same time, one by one: 12 rows, and each says it did its own share."""
+    """Four runs append the same 12 keys at the same time, one by one: 12 rows, and each says it did its own share."""
     names = [f"{number:02d}" for number in range(12)]
     won: list[str] = []
 
     def run(seed: int) -> None:
         clips = store.table("clips")
         for name in np.random.default_rng(seed).permutation(names):
-            won.extend(receipt.key for receipt in clips.commit([done(clips, str(name), seconds=float(seed))]))
+            won.extend(row["key"] for row in clips.append([ended(str(name), seconds=float(seed))]))
 
-    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([lambda seed=seed: run(seed) for seed in range(4)])
     assert sorted(won) == names
-    assert [row["key"] for row in store.table("clips").rows(["key"])] == names
+    assert keys_of(store.table("clips")) == names
 
 
 def test_runs_that_begin_in_the_same_moment_share_one_new_table(store: Store) -> None:
     """Eight first commits to a table that nobody has created yet."""
-    gate, won = threading.Barrier(8), list[Receipt]()
+    won: list[Receipt] = []
 
     def run(number: int) -> None:
-        clips = store.table("clips")
-        receipt = done(clips, f"{number}")
-        gate.wait()
-        won.extend(clips.commit([receipt]))
+        latents = store.table("latents")
+        won.extend(latents.commit([part(latents, f"{number}")]))
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(receipt.key for receipt in won) == [row["key"] for row in store.table("clips").rows(["key"])]
+    at_once([lambda number=number: run(number) for number in range(8)])
+    assert sorted(receipt.key for receipt in won) == keys_of(store.table("latents"))
     assert len(won) == 8
 
 
 def test_what_is_settled_stays_so_whatever_a_later_attempt_says(store: Store) -> None:
     clips, outcomes = store.table("clips"), ("done", "filtered", "quarantined")
-    clips.commit([clips.write([{"key": outcome, "outcome": outcome, "attempt": 3}]) for outcome in outcomes])
-    again = [clips.write([{"key": outcome, "outcome": "done", "attempt": 4}]) for outcome in outcomes]
-    assert clips.commit(again) == []
+    clips.append([ended(outcome, outcome, 3) for outcome in outcomes])
+    assert clips.append([ended(outcome, "done", 4) for outcome in outcomes]) == []
     assert clips.states() == {outcome: State(outcome, 3) for outcome in outcomes}
+
+
+def test_what_a_person_decides_may_replace_an_outcome(store: Store) -> None:
+    clips = store.table("clips")
+    clips.append([ended("a", "quarantined", 3), ended("b", "done")])
+    decided = [ended("a", "retry", 4), ended("b", "retry", 2)]
+    assert clips.append(decided) == []
+    assert clips.append(decided, over={"quarantined"}) == decided[:1]
+    assert clips.states() == {"a": State("retry", 4), "b": State("done", 1)}
+    assert clips.append([ended("a", "done", 5)]) == [ended("a", "done", 5)]
+    assert clips.states()["a"] == State("done", 5)
+
+
+def test_states_are_those_of_now_though_files_are_read_once(store: Store) -> None:
+    mine, other = store.table("clips"), store.table("clips")
+    mine.append([ended("a")])
+    assert len(mine.states()) == 1
+    other.append([ended("b")])
+    assert set(mine.states()) == {"a", "b"}
+    assert set(pickle.loads(pickle.dumps(mine)).states()) == {"a", "b"}
 
 
 def test_committing_nothing_and_appending_nothing_do_nothing(store: Store) -> None:
     clips = store.table("clips")
     assert clips.commit([]) == []
-    assert clips.append([]) == 0
+    assert clips.append([]) == []
     assert (clips.files(), clips.rows()) == ([], [])
 
 
 def test_the_same_rows_have_the_same_file_name(store: Store) -> None:
-    clips = store.table("clips")
-    first, again, other = done(clips, "a", seconds=1.0), done(clips, "a", seconds=1.0), done(clips, "a", seconds=2.0)
+    latents = store.table("latents")
+    first, again, other = part(latents, "a", 1.0), part(latents, "a", 1.0), part(latents, "a", 2.0)
     assert first == again
     assert first.file != other.file
     assert first.file.startswith("a-")
 
 
 def test_a_damaged_file_can_be_left_out(store: Store) -> None:
-    clips = store.table("clips")
-    first, second = done(clips, "a"), done(clips, "b")
-    clips.commit([first, second])
-    clips.filesystem.pipe_file(f"{clips.folder}/{first.file}", b"no parquet")
-    assert [row["key"] for row in clips.rows(["key"], without={first.file})] == ["b"]
+    latents = store.table("latents")
+    first, second = part(latents, "a"), part(latents, "b")
+    latents.commit([first, second])
+    latents.filesystem.pipe_file(f"{latents.folder}/{first.file}", b"no parquet")
+    assert [row["key"] for row in latents.rows(["key"], without={first.file})] == ["b"]
 
 
 def test_rows_come_by_key_and_metric_whatever_the_order_of_commits(store: Store) -> None:
     metrics = store.table("metrics")
     for name in ("b", "a"):
-        values = [{"metric": metric, "value": 1.0} for metric in ("flicker", "epe")]
-        metrics.commit([metrics.write([{"key": name, "outcome": "done", "attempt": 1, **value} for value in values])])
+        metrics.append([ended(name, metric=metric, value=1.0) for metric in ("flicker", "epe")])
     found = [(row["key"], row["metric"]) for row in metrics.rows(["key", "metric"])]
     assert found == [("a", "epe"), ("a", "flicker"), ("b", "epe"), ("b", "flicker")]
     assert metrics.read(["value"], ["a"]).column_names == ["value"]

@@ -12,12 +12,14 @@ import torch
 
 from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import UsageError
-from pipelines.config import FitConfig, OptimizerConfig, SelectConfig, StoreConfig, TrainJob
+from pipelines.config import TrainJob
 from pipelines.engines import make_plain
 from pipelines.fit import run_folder
+from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.loop import run as run_steps
 from pipelines.loop import set_up
 from pipelines.models import find_model, load_denoiser
+from pipelines.settings import SelectConfig, StoreConfig
 from pipelines.store import open_store
 from pipelines.train import make_recipe, run, train_key
 from tests.pipelines.fit_cases import fit_config, train_job, write_clips

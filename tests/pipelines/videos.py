@@ -5,7 +5,8 @@ from pathlib import Path
 from equivdm.config import ClipConfig
 from equivdm.video.synthetic import render_scene
 from equivdm.video.write import write_video
-from pipelines.config import PreprocessJob, RayConfig, SourceConfig, StoreConfig
+from pipelines.config import PreprocessJob
+from pipelines.settings import RayConfig, SourceConfig, StoreConfig
 
 CLIP = ClipConfig(frames=6, height=32, width=32)
 

@@ -1,0 +1,201 @@
+"""Clips and frames a second: preprocess beside a bare loop of its own steps, and the noise beside Go-with-the-Flow."""
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.figures import CPUS, Figure
+from benchmarks.peers import GoWithTheFlow
+from equivdm.config import ClipConfig, FlowConfig
+from equivdm.flow import build_estimator
+from equivdm.noise import warped_noise
+from equivdm.video.write import write_video
+from pipelines.config import PreprocessJob
+from pipelines.manifest import probe_video, unknown_videos
+from pipelines.preprocess import finish_clip, prepare_wave, run
+from pipelines.ray_session import ray_session
+from pipelines.settings import RayConfig, SourceConfig, StoreConfig
+from pipelines.sources import list_videos
+from pipelines.stage_steps import decode_window, estimate_window_motion, make_control, make_plan
+from pipelines.steps import NOBODY
+from pipelines.store import Store, open_store
+from pipelines.tables import Row
+
+Size = tuple[int, int]
+
+FRAMES = 17
+CHANNELS = 16
+STRIDE = 8
+STEPS = (decode_window, estimate_window_motion, make_plan, make_control, finish_clip)
+
+
+def moving_pictures(seed: int, frames: int, size: Size) -> Iterator[np.ndarray]:
+    """Yield frames, uint8 [height, width, 3], of a smooth texture that shifts, turns and is zoomed into."""
+    height, width = size
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    canvas = cv2.resize(coarse, (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC)
+    turn, zoom, right, down = generator.uniform((-0.5, 0.995, -3, -3), (0.5, 1.005, 3, 3))
+    for frame in range(frames):
+        motion = cv2.getRotationMatrix2D((float(width), float(height)), turn * frame, zoom**frame)
+        motion[:, 2] += (right * frame - width / 2, down * frame - height / 2)
+        yield cv2.warpAffine(canvas, motion, (width, height), borderMode=cv2.BORDER_REFLECT)
+
+
+def write_videos(folder: Path, count: int, size: Size) -> None:
+    """Write videos of one window each."""
+    folder.mkdir(parents=True)
+    for seed in range(count):
+        write_video(str(folder / f"{seed:05d}.mp4"), moving_pictures(seed, FRAMES, size), 25.0)
+
+
+# End to end
+
+
+def end_to_end(place: Path, clips: int, size: Size, rounds: int) -> list[Figure]:
+    """Measure a whole run beside the bare loop of its steps in as many processes as CPUs, in turn.
+
+    Once with Ray's own start and its workers' imports, once in a session where both are over.
+    """
+    write_videos(place / "videos", clips, size)
+    write_videos(place / "warm", len(CPUS), size)
+    job = partial(_job, place, ClipConfig(frames=FRAMES, height=size[0], width=size[1]))
+    found: dict[str, list[float]] = {"bare": [], "cold": [], "warm": []}
+    with Bare(job("warm", "bare_warm")) as bare:
+        for number in range(rounds):
+            found["bare"].append(bare.seconds(job("videos", f"bare{number}")))
+            found["cold"].append(_seconds(job("videos", f"cold{number}")))
+            with ray_session(job("videos", "").ray):
+                run(job("warm", f"session{number}"))
+                found["warm"].append(_seconds(job("videos", f"warm{number}")))
+    ratio = {name: median(b / own for b, own in zip(found["bare"], found[name], strict=True)) for name in found}
+    each = f"{median(found['bare']) / clips:.2f} s a clip in the bare loop"
+    name = f"of the bare loop's throughput, {clips} clips of {size[0]}x{size[1]}x{FRAMES}, {len(CPUS)} CPUs"
+    return [
+        Figure("a", f"end to end, Ray's start included, part {name}", ratio["cold"], 0.9, least=True, floor=each),
+        Figure("a", f"end to end in a session that is open, part {name}", ratio["warm"], 0.9, least=True, floor=each),
+        *_where(open_store(job("videos", f"warm{rounds - 1}").store)),
+    ]
+
+
+class Bare:
+    """Processes that do what the steps do, without Ray, tables' logs or a driver; they live for the block."""
+
+    def __init__(self, warm: PreprocessJob) -> None:
+        context = multiprocessing.get_context("spawn")
+        # As Ray gives a task of one CPU.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        barrier = context.Barrier(len(CPUS))
+        self._pool = ProcessPoolExecutor(len(CPUS), context, initializer=_warm_up, initargs=(warm, barrier))
+
+    def __enter__(self) -> "Bare":
+        list(self._pool.map(abs, CPUS))  # a process is started for each, and none answers before all have warmed up
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def seconds(self, job: PreprocessJob) -> float:
+        """Return the seconds of all videos of a job, from probing to the encoder."""
+        videos = _videos(job)
+        started = time.perf_counter()
+        list(self._pool.map(partial(bare_clip, job=job), videos))
+        return time.perf_counter() - started
+
+
+def bare_clip(video: Row, job: PreprocessJob) -> None:
+    """Do with one video what preprocess does. Raises RuntimeError where its clip does not come to its end."""
+    store = open_store(job.store)
+    (window,) = probe_video(video, job, store.table("manifest"))["rows"]
+    item = {**window, "final": True, "key": f"bare-{video['key']}", "run": "bare", "outcome": None}
+    (item,) = prepare_wave([item], job, store)
+    for step in STEPS:
+        item = step(item, job=job, store=store, reporter=NOBODY)
+    (row,) = item["rows"]
+    if row["outcome"] != "done":
+        raise RuntimeError(f"{video['path']}: got {row['outcome']} ({row['rule']}, {row['message']}), wanted done")
+
+
+def _warm_up(job: PreprocessJob, barrier: Any) -> None:
+    bare_clip(_videos(job)[0], job)
+    barrier.wait()
+
+
+def _videos(job: PreprocessJob) -> list[Row]:
+    return unknown_videos(open_store(job.store), job, list_videos(job.source)).to_pylist()
+
+
+def _seconds(job: PreprocessJob) -> float:
+    started = time.perf_counter()
+    summary = run(job)
+    if not summary.ok:
+        raise RuntimeError(f"got {summary.counts} ({summary.failures[:1]}), wanted all done")
+    return time.perf_counter() - started
+
+
+def _job(place: Path, clip: ClipConfig, videos: str, store: str) -> PreprocessJob:
+    return PreprocessJob(
+        source=SourceConfig(root=str(place / videos)),
+        store=StoreConfig(root=str(place / store)),
+        ray=RayConfig(cpus=len(CPUS)),
+        clip=clip,
+    )
+
+
+def _where(store: Store) -> list[Figure]:
+    """Return where the time of the only run in a store went, by its own record."""
+    (path,) = Path(store.root, "runs").glob("*.json")
+    record = json.loads(path.read_text())
+    figures = {f"{stage['name']}, s of a worker a clip": stage["seconds"] for stage in record["stages"]}
+    return [Figure("a", name, value) for name, value in {**figures, "commits, s": record["commit_s"]}.items()]
+
+
+# The noise of a clip
+
+
+def noise_beside_a_peer(size: Size, rounds: int) -> list[Figure]:
+    """Measure a clip's noise from its frames beside Go-with-the-Flow at eight times the latent grid, both with DIS."""
+    frames = np.stack(list(moving_pictures(0, FRAMES, size)))
+    estimate = build_estimator(FlowConfig())
+    flow = estimate(frames)
+    grid = (size[0] // STRIDE, size[1] // STRIDE)
+
+    def ours() -> None:
+        warped_noise(*flow, grid=grid, channels=CHANNELS, seed=0)
+
+    ours()  # compiles
+    found = [
+        (_timed(partial(estimate, frames)), _timed(ours), _timed(partial(_peer, flow, size))) for _ in range(rounds)
+    ]
+    whole = median((dis + peer) / (dis + own) for dis, own, peer in found)
+    alone = median(peer / own for _, own, peer in found)
+    dis, own, peer = (1000 * median(column) / FRAMES for column in zip(*found, strict=True))
+    floor = f"ms a frame: DIS {dis:.1f}, noise {own:.1f}, peer's {peer:.0f}"
+    what = f"times Go-with-the-Flow 8x, {size[0]}x{size[1]}x{FRAMES}"
+    return [
+        Figure("e", f"{what}, DIS included in both", whole, 100, least=True, floor=floor),
+        Figure("e", f"{what}, from flow to noise", alone, 100, least=True, floor=floor),
+    ]
+
+
+def _peer(flow: Sequence[np.ndarray], size: Size) -> None:
+    generator = np.random.default_rng(0)
+    state = GoWithTheFlow(generator.standard_normal((CHANNELS, *size), np.float32))
+    for forward, backward in zip(*flow, strict=True):
+        state.step(forward, backward, generator)
+
+
+def _timed(function: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started

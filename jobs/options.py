@@ -1,0 +1,112 @@
+"""What each verb takes on the command line. Neither torch nor Ray is loaded here."""
+
+import argparse
+import re
+from pathlib import Path
+
+
+def spec_options(verb: argparse.ArgumentParser, example: str = "tiny_preprocess") -> None:
+    """A job's spec, and changes of its fields."""
+    about = f"path of a YAML file, or a name of those that come along ({example})"
+    verb.add_argument("spec", metavar="SPEC", help=about)
+    about = "a field and its value, on top of the spec; may be given often"
+    verb.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help=about)
+
+
+def report_options(verb: argparse.ArgumentParser) -> None:
+    """Of `report`."""
+    spec_options(verb, "tiny_evaluate")
+    verb.add_argument(
+        "-o", "--out", type=Path, metavar="FOLDER", help="where to write (default: `report` beside the store)"
+    )
+
+
+def doctor_options(verb: argparse.ArgumentParser) -> None:
+    """Of `doctor`."""
+    verb.add_argument("--store", metavar="ROOT", help="also try this store: a folder or s3://bucket/prefix")
+
+
+def demo_options(verb: argparse.ArgumentParser) -> None:
+    """Of `demo`."""
+    verb.add_argument(
+        "--videos",
+        metavar="FOLDER",
+        help="your own: a folder or s3://bucket/prefix (default: rendered clips)",
+    )
+    verb.add_argument("--out", type=Path, metavar="FOLDER", help="where everything goes (default: out/demo)")
+    verb.add_argument(
+        "--limit", type=int, default=16, metavar="N", help="take at most so many of your videos (default: 16)"
+    )
+
+
+def warp_options(verb: argparse.ArgumentParser) -> None:
+    """Of `warp`."""
+    verb.add_argument("video", metavar="VIDEO", help="a video file")
+    verb.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="noise.npy or noise.safetensors")
+    grid = verb.add_mutually_exclusive_group()
+    grid.add_argument("--grid", type=_size, metavar="HxW", help="cells of the noise, for example 60x104")
+    grid.add_argument(
+        "--stride", type=_positive, default=8, metavar="N", help="or pixels along a cell's side (default: 8)"
+    )
+    verb.add_argument(
+        "--size", type=_size, metavar="HxW", help="resize and crop the video first (default: its own size)"
+    )
+    verb.add_argument("--channels", type=_positive, default=16, metavar="C", help="channels of the noise (default: 16)")
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="which draw (default: 0)")
+    verb.add_argument(
+        "--beta", type=float, default=1.0, metavar="B", help="share of warped noise in the mix (default: 1)"
+    )
+    verb.add_argument("--frames", type=_positive, metavar="N", help="only the first N frames of the video")
+    verb.add_argument(
+        "--time-stride", type=_positive, default=1, metavar="N", help="noise for every Nth frame (default: 1)"
+    )
+    verb.add_argument(
+        "--dtype", choices=("float16", "float32"), default="float16", help="of the numbers (default: float16)"
+    )
+    preview = verb.add_mutually_exclusive_group()
+    preview.add_argument(
+        "--preview", type=Path, metavar="MP4", help="where the preview goes (default: beside the noise)"
+    )
+    preview.add_argument("--no-preview", action="store_true", help="write none")
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, cross, width = text.lower().partition("x")
+    if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted height x width such as 60x104")
+    return int(height), int(width)
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a whole number from 1")
+    return int(text)
+
+
+def look_options(verb: argparse.ArgumentParser) -> None:
+    """Of the verbs that look at a job without running it."""
+    spec_options(verb)
+    verb.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def take_out_options(verb: argparse.ArgumentParser) -> None:
+    """Of `quarantine retry` and `quarantine release`."""
+    spec_options(verb)
+    about = "right after SPEC: the beginning of a key or a path, or a class of errors, as `quarantine list` shows them"
+    verb.add_argument("names", metavar="NAME", nargs="*", help=about)
+    verb.add_argument("--all", action="store_true", help="all that are in quarantine, instead of names")
+
+
+def gc_options(verb: argparse.ArgumentParser) -> None:
+    """Of `gc`."""
+    look_options(verb)
+    about = "leave what was changed since (default: 24h); longer than any run goes without a commit"
+    verb.add_argument("--older-than", type=_seconds, default="24h", metavar="TIME", help=about)
+    verb.add_argument("--dry-run", action="store_true", help="list them, and delete nothing")
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number of s, m, h or d such as 24h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]

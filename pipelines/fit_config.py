@@ -1,0 +1,61 @@
+"""How models are fitted: optimizer, workers, steps. Pydantic only."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from equivdm.config import Config
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""What a moving average keeps at each step."""
+
+
+class OptimizerConfig(Config):
+    """AdamW."""
+
+    lr: float = Field(default=5e-3, gt=0)
+    """Learning rate after warm-up."""
+    warmup: int = Field(default=20, ge=0)
+    """Steps of linear warm-up."""
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
+    """Decay of the first and second moments."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+
+
+class ParallelConfig(Config):
+    """Workers of Ray Train and their DeepSpeed engine."""
+
+    workers: int = Field(default=1, ge=1)
+    """Training processes."""
+    cpus_per_worker: float = Field(default=2.0, gt=0)
+    """CPUs, and so threads, of each."""
+    gpus_per_worker: int = Field(default=0, ge=0, le=1)
+    """1 trains on GPUs (bf16), 0 on CPUs (fp32)."""
+    zero_stage: Literal[0, 1, 2] = 1
+    """What DeepSpeed ZeRO shards: 0 nothing, 1 optimizer states, 2 gradients too."""
+    max_failures: int = Field(default=2, ge=0)
+    """Worker failures after which Ray Train gives up."""
+
+
+class FitConfig(Config):
+    """What training and distillation share."""
+
+    steps: int = Field(default=200, ge=1)
+    """Optimizer steps (of the student, in distillation)."""
+    batch: int = Field(default=4, ge=1)
+    """Clips of one step, over all workers."""
+    seed: int = Field(default=0, ge=0)
+    """Decides initial weights, order of the clips, and every noise draw."""
+    ema: float = Field(default=0.98, ge=0, lt=1)
+    """Decay of the moving average of the weights, which is what gets exported; it warms up as (1 + n) / (10 + n)."""
+    report_every: int = Field(default=10, ge=1)
+    """Steps between two reported losses."""
+    checkpoint_every: int = Field(default=50, ge=1)
+    """Steps between two checkpoints."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """The optimizer."""
+    parallel: ParallelConfig = ParallelConfig()
+    """Workers. Their number changes rounding only, and is no part of the fingerprint."""

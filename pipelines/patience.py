@@ -1,0 +1,58 @@
+"""Patience with a store that is unwell: what its client has given up is tried again a few times, for seconds.
+
+Where that does not help the job ends with one clear line: what was committed is kept, and the same command continues.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from botocore.exceptions import BotoCoreError
+from deltalake.exceptions import DeltaError
+
+from equivdm.errors import EquivdmError
+
+Result = TypeVar("Result")
+
+FAULTS = (OSError, BotoCoreError, DeltaError)
+"""What an unwell store raises. Botocore's own errors (a connection that breaks off) are no OSErrors."""
+
+FINAL = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""Of these, what no waiting helps against."""
+
+PAUSES_S = (0.2, 1.0, 4.0)
+"""Seconds between two tries. The clients have tried for longer by then; this is for what they do not try again."""
+
+
+class Patience:
+    """So many pauses in all, for one thing that is to be done at `place`."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._pauses = iter(PAUSES_S)
+
+    def rest(self, fault: Exception) -> None:
+        """Wait after a fault. Raises EquivdmError where it was the last straw, and the fault where waiting is vain."""
+        if isinstance(fault, FINAL):
+            raise fault
+        pause = next(self._pauses, None)
+        if pause is None:
+            why = " ".join(str(fault).split())[:400] or type(fault).__name__
+            raise EquivdmError(
+                f"{self._place}: the store does not answer as it should ({why}); what was committed is kept: "
+                "run the same command again when it is well"
+            ) from fault
+        time.sleep(pause)
+
+
+def patiently(place: str, call: Callable[[], Result]) -> Result:
+    """Return what a call gives that changes nothing, or nothing more the second time, however often it has to be made.
+
+    Raises EquivdmError as `Patience.rest` does.
+    """
+    patience = Patience(place)
+    while True:
+        try:
+            return call()
+        except FAULTS as fault:
+            patience.rest(fault)

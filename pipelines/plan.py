@@ -1,0 +1,216 @@
+"""What a job would do, before anything runs: what is pending, what it would write, how long that takes and costs.
+
+Every figure of time, bytes and cost is that of runs before, of the same kind of job in the same store. Where nothing
+was measured yet, there is none.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines import preprocess
+from pipelines.arrow import compute
+from pipelines.batch import Items, count, pending
+from pipelines.config import AnyJob, DistillJob, PreprocessJob, RenderJob, TrainJob
+from pipelines.inputs import job_inputs
+from pipelines.manifest import unknown_videos
+from pipelines.progress import progress
+from pipelines.record import read_records
+from pipelines.settings import CostConfig, Resources
+from pipelines.sources import list_videos
+from pipelines.stages import OF_PIXELS, lacking, stage_fingerprints
+from pipelines.states import States
+from pipelines.store import Store, open_store
+from pipelines.tables import Table
+from pipelines.tally import Sums
+
+_RUNS = 5
+"""Finished runs that computed something, the newest, over which means are taken."""
+
+_RECORDS = 100
+"""Records that are read at most to find them."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of a job."""
+
+    name: str
+    items: int
+    """Items that lack it, at most: those that a stage before leaves out are spared it."""
+    expected: float | None
+    """The same with the windows of videos that are not probed yet, at this layout's mean; None before the first."""
+    seconds_each: float | None
+    """Mean time of a worker; None where it was never measured, likewise `bytes_each`."""
+    bytes_each: float | None
+    """Mean size of what it writes."""
+    cpus: float
+    """That one worker reserves."""
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job would do."""
+
+    job: str
+    counts: Mapping[str, int]
+    """inputs, done, filtered, quarantined, pending. A video that was never probed counts as one."""
+    unprobed: int
+    """Videos whose windows are not known yet, or could not be told so far."""
+    windows_per_video: float | None
+    """Mean of the videos that were probed for this layout; None before the first."""
+    stages: tuple[StagePlan, ...]
+    measured: tuple[str, ...]
+    """Names of the runs over which means were taken."""
+    cpu_hours: float | None
+    """Of the CPUs that workers reserve while they compute; start-up and idle CPUs come on top. None where a stage that
+    is needed was never measured, likewise the rest."""
+    gpu_hours: float | None
+    bytes: float | None
+    """That stages will write."""
+    cost: float | None
+    """None without prices, too."""
+    currency: str
+
+
+def make_plan(config: AnyJob) -> Plan:
+    """Plan a job. Nothing is computed, and nothing written but the store's own write probe.
+
+    Raises UsageError where the job cannot work as given.
+    """
+    store = open_store(config.store)
+    means, runs = measured(store, config.job)
+    if isinstance(config, PreprocessJob):
+        needs = _of_preprocess(config, store)
+    else:
+        table, items = job_inputs(config, store)
+        needs = _Needs(count(items.keys, table.states()))
+        name, worker, each = _one_stage(config)
+        needs.workers[name], needs.items[name] = worker, needs.counts["pending"] * each
+    stages = tuple(_stage(name, needs, means.get(name, Sums())) for name in needs.workers)
+    cpu_hours = _total([(stage.expected, stage.seconds_each, stage.cpus / 3600) for stage in stages])
+    gpu_hours = _total([(stage.expected, stage.seconds_each, stage.gpus / 3600) for stage in stages])
+    prices = config.ray.cost
+    return Plan(
+        job=config.job,
+        counts=dict(needs.counts),
+        unprobed=needs.unprobed,
+        windows_per_video=needs.windows_per_video,
+        stages=stages,
+        measured=runs,
+        cpu_hours=cpu_hours,
+        gpu_hours=gpu_hours,
+        bytes=_total([(stage.expected, stage.bytes_each, 1.0) for stage in stages]),
+        cost=_cost(cpu_hours, gpu_hours, prices),
+        currency="" if prices is None else prices.currency,
+    )
+
+
+def measured(store: Store, job: str) -> tuple[dict[str, Sums], tuple[str, ...]]:
+    """Add up the newest finished runs of a kind of job, by stage; say which."""
+    found = (record for record in islice(read_records(store, job), _RECORDS) if record.status == "finished")
+    records = list(islice((record for record in found if any(stage.items for stage in record.stages)), _RUNS))
+    sums: dict[str, Sums] = {}
+    for stage in (stage for record in records for stage in record.stages):
+        own = Sums(Counter(worked=stage.items), stage.seconds, stage.bytes_in, stage.bytes_out)
+        sums[stage.name] = sums.get(stage.name, Sums()) + own
+    return sums, tuple(record.run for record in records)
+
+
+class _Needs:
+    """What is to be done, gathered."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self.counts = counts
+        self.workers: dict[str, Resources] = {}
+        self.items: Counter[str] = Counter()
+        self.unprobed = 0
+        self.windows_per_video: float | None = None
+
+
+def _one_stage(config: AnyJob) -> tuple[str, Resources, int]:
+    """Return name, resources and steps an item of a job's only stage."""
+    match config:
+        case TrainJob() | DistillJob():
+            parallel = config.fit.parallel
+            workers = parallel.workers
+            cpus, gpus = workers * parallel.cpus_per_worker, workers * parallel.gpus_per_worker
+            return "steps", Resources(cpus=cpus, gpus=gpus), config.fit.steps
+        case RenderJob():
+            return "render", config.work.model, 1
+    assert config.job == "evaluate"
+    return "evaluate", config.work.task, 1
+
+
+def _of_preprocess(config: PreprocessJob, store: Store) -> _Needs:
+    preprocess.check_size(config)
+    with progress("plan: list", None) as advance:
+        videos = list_videos(config.source)
+        advance(len(videos))
+    table, items = preprocess.inputs(config, store, videos)
+    needs = _Needs(count(items.keys, table.states()))
+    needs.unprobed = len(unknown_videos(store, config, videos))
+    needs.workers = {"probe": config.work.probe, **preprocess.steps_of(config)}
+    windows = _count_lacking(needs, config, store, table, items)
+    needs.items["probe"] = needs.unprobed
+    if probed := len(videos) - needs.unprobed:
+        needs.windows_per_video = windows / probed
+    return needs
+
+
+def _count_lacking(needs: _Needs, config: PreprocessJob, store: Store, table: Table, items: Items) -> int:
+    """Count the pending windows that lack each step, and return how many windows there are in all."""
+    prints, windows = stage_fingerprints(config), 0
+    stages: dict[str, States] = {name: store.table(name).states() for name in prints}
+    states = table.states()
+    with progress("plan: windows", None) as advance:
+        for batch in items.batches():
+            known = batch.filter(compute.greater_equal(batch["window"], 0))
+            windows += len(known)
+            for part in _parts(pending(known, states, "")):
+                lacks = lacking(part, prints, stages)
+                lacks["decode"] = np.logical_or.reduce([lacks[name] for name in OF_PIXELS])
+                needs.items.update({name: int(lacks[name].sum()) for name in preprocess.steps_of(config)})
+                advance(len(part))
+    return windows
+
+
+def _parts(windows: pa.Table) -> list[pa.Table]:
+    """Divide windows into parts that may become Python objects."""
+    return [windows.slice(start, 20_000) for start in range(0, len(windows), 20_000)]
+
+
+def _stage(name: str, needs: _Needs, sums: Sums) -> StagePlan:
+    expected: float | None = needs.items[name]
+    if needs.unprobed and name != "probe":
+        mean = needs.windows_per_video
+        expected = None if mean is None else expected + needs.unprobed * mean
+    worked = sums.outcomes.total()
+    return StagePlan(
+        name=name,
+        items=needs.items[name],
+        expected=expected,
+        seconds_each=sums.seconds / worked if worked else None,
+        bytes_each=sums.bytes_out / worked if worked else None,
+        cpus=needs.workers[name].cpus,
+        gpus=needs.workers[name].gpus,
+    )
+
+
+def _total(parts: list[tuple[float | None, float | None, float]]) -> float | None:
+    """Add up items times figure times factor; None where one that is needed is not known."""
+    needed = [part for part in parts if part[0] != 0]
+    if any(items is None or each is None for items, each, _ in needed):
+        return None
+    return sum((items or 0.0) * (each or 0.0) * factor for items, each, factor in needed)
+
+
+def _cost(cpu_hours: float | None, gpu_hours: float | None, prices: CostConfig | None) -> float | None:
+    if prices is None or cpu_hours is None or gpu_hours is None:
+        return None
+    return cpu_hours * prices.cpu_hour + gpu_hours * prices.gpu_hour

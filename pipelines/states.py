@@ -1,0 +1,120 @@
+"""What a table says of its keys, in columns: ten million keys are a few gigabytes so, and many as objects."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.arrow import compute
+
+Row = dict[str, Any]
+
+SETTLED = frozenset({"done", "filtered", "quarantined"})
+"""Outcomes that no run tries again; a `failed` item is tried by the next run."""
+
+SCHEMA = pa.schema([("key", pa.string()), ("outcome", pa.string()), ("attempt", pa.int32()), ("file", pa.string())])
+"""A row per attempt at a key: how it ended, and the data file that says so."""
+
+
+class State(NamedTuple):
+    """What a table says of one key."""
+
+    outcome: str
+    attempt: int
+
+
+class States(Mapping[str, State]):
+    """The latest state of every key, and the data file that holds it.
+
+    A mapping for those who ask for a few keys; `lookup` answers for millions at once.
+    """
+
+    def __init__(self, attempts: pa.Table) -> None:
+        """Take every attempt of the log, in any order, as `SCHEMA` has them."""
+        self._latest = _latest(attempts)
+
+    def lookup(self, keys: pa.Array | pa.ChunkedArray) -> pa.Table:
+        """Return outcome, attempt and file of each key, in the order of `keys`; null where the table knows nothing."""
+        if not len(self._latest):
+            empty = {name: pa.nulls(len(keys), SCHEMA.field(name).type) for name in SCHEMA.names[1:]}
+            return pa.table(empty)
+        places = compute.index_in(keys, value_set=self._latest["key"])
+        return self._latest.select(SCHEMA.names[1:]).take(places)
+
+    def files(self, keys: Sequence[str]) -> list[str | None]:
+        """Return the data file of each key that is done, None for the others."""
+        found = self.lookup(pa.array(keys, pa.string()))
+        return [
+            file if outcome == "done" else None
+            for file, outcome in zip(found["file"].to_pylist(), found["outcome"].to_pylist(), strict=True)
+        ]
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many keys ended in which outcome."""
+        counted = compute.value_counts(self._latest["outcome"])
+        return {pair["values"]: pair["counts"] for pair in counted.to_pylist()}
+
+    def __getitem__(self, key: str) -> State:
+        """Return the state of a key. Raises KeyError where the table knows nothing of it."""
+        place = self._places[key]
+        return State(self._latest["outcome"][place].as_py(), self._latest["attempt"][place].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the keys."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self._latest)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {key: place for place, key in enumerate(self._latest["key"].to_pylist())}
+
+
+def is_settled(outcomes: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return which outcomes no run tries again; an unknown key (null) is not settled."""
+    return compute.is_in(outcomes, value_set=pa.array(sorted(SETTLED)))
+
+
+def _latest(attempts: pa.Table) -> pa.Table:
+    """Keep one row a key: the highest attempt; of equals one that is settled, of such the last in the log."""
+    attempts = attempts.combine_chunks()
+    if compute.count_distinct(attempts["key"]).as_py() == len(attempts):
+        return attempts
+    codes = compute.dictionary_encode(attempts["key"]).combine_chunks().indices.to_numpy()
+    rank = 2 * attempts["attempt"].to_numpy().astype(np.int64) + is_settled(attempts["outcome"]).to_numpy()
+    order = np.lexsort((np.arange(len(codes)), rank, codes))
+    last = np.append(codes[order][1:] != codes[order][:-1], True)
+    return attempts.take(pa.array(np.sort(order[last])))
+
+
+def fresh_rows(rows: Sequence[Row], states: States, settled: Container[str]) -> list[Row]:
+    """Return the rows that say more than the table: of keys that are not `settled`, and of later attempts."""
+    known = states.lookup(pa.array([row["key"] for row in rows], pa.string()))
+    pairs = zip(known["outcome"].to_pylist(), known["attempt"].to_pylist(), strict=True)
+    later = [
+        outcome is None or (outcome not in settled and attempt < row.get("attempt", 1))
+        for row, (outcome, attempt) in zip(rows, pairs, strict=True)
+    ]
+    taken: dict[str, tuple[Any, Any]] = {}
+    fresh = []
+    for row, is_later in zip(rows, later, strict=True):
+        said = row.get("outcome"), row.get("attempt")
+        if is_later and taken.setdefault(row["key"], said) == said:
+            fresh.append(row)
+    return fresh
+
+
+def states_of(
+    keys: pa.ChunkedArray,
+    file: pa.Array | pa.ChunkedArray,
+    outcome: pa.ChunkedArray | None = None,
+    attempt: pa.ChunkedArray | None = None,
+) -> pa.Table:
+    """Return states in their schema; where a table has no outcomes its rows are done at the first attempt."""
+    outcomes = pa.repeat("done", len(keys)) if outcome is None else compute.fill_null(outcome, "done")
+    attempts = pa.repeat(1, len(keys)).cast(pa.int32()) if attempt is None else compute.fill_null(attempt, 1)
+    return pa.table([keys, outcomes, attempts, file], schema=SCHEMA)
