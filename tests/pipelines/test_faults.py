@@ -56,7 +56,8 @@ def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
     ids=["actor", "task", "decoder", "decoder later"],
 )
 def test_a_process_is_killed(named: str, seed: int, source: Path, tmp_path: Path, undisturbed: Rows) -> None:
-    job = preprocess_job(source, tmp_path)
+    work = {"latents": {"cpus": 0.2, "actors": 1}} if "Worker" in named else {}
+    job = preprocess_job(source, tmp_path, work=work)
     with struck(job, seed, named) as killed:
         summary = preprocess.run(job)
     assert killed
