@@ -15,7 +15,7 @@ from pipelines.audit import audit
 from pipelines.clips import MOTION_COLUMNS, motion_of, read_clips
 from pipelines.config import EvaluateJob, RenderJob, TrainJob
 from pipelines.models import register_model, save_weights
-from pipelines.settings import SelectConfig
+from pipelines.settings import Resources, SelectConfig
 from pipelines.store import Store, open_store
 from tests.pipelines.videos import preprocess_job, write_scene
 
@@ -101,15 +101,19 @@ def test_what_changes_a_video_changes_its_key(job: RenderJob, change: dict) -> N
     store = open_store(job.store)
     _, before = render.inputs(job, store)
     _, after = render.inputs(job.model_copy(update=change), store)
-    assert not {item["key"] for item in before} & {item["key"] for item in after}
+    assert not set(before.keys.to_pylist()) & set(after.keys.to_pylist())
+
+
+def models_of(job: RenderJob, store: Store) -> list[str]:
+    """The models of a job's items."""
+    return [model for part in render.inputs(job, store)[1].batches() for model in part["model"].to_pylist()]
 
 
 def test_spread_and_retries_change_no_key(job: RenderJob) -> None:
     store = open_store(job.store)
-    work = job.work.model_copy(update={"actors": 3, "max_attempts": 9})
-    assert [i["key"] for i in render.inputs(job, store)[1]] == [
-        i["key"] for i in render.inputs(job.model_copy(update={"work": work}), store)[1]
-    ]
+    work = job.work.model_copy(update={"model": Resources(actors=3), "max_attempts": 9})
+    spread = job.model_copy(update={"work": work})
+    assert render.inputs(job, store)[1].keys == render.inputs(spread, store)[1].keys
 
 
 def test_an_audit_sees_a_video_that_changed_or_went(job: RenderJob) -> None:
@@ -157,9 +161,9 @@ def test_the_newest_model_of_a_name_renders(job: RenderJob) -> None:
     store = open_store(job.store)
     add_model(store, "two-models", seed=1)
     newer = job.model_copy(update={"model": "two-models", "data": SelectConfig(limit=1)})
-    (before,) = (item["model"] for item in render.inputs(newer, store)[1])
+    (before,) = models_of(newer, store)
     add_model(store, "two-models", seed=2)
-    (after,) = (item["model"] for item in render.inputs(newer, store)[1])
+    (after,) = models_of(newer, store)
     assert before != after
 
 
