@@ -2,6 +2,7 @@
 
 EquivdmError
 ├── UsageError              a spec, a path or a store that cannot work as given: exit code 2
+├── StoreUnwell             the store does not answer as it should: the same command continues when it is well
 └── ItemError               one work item failed; the run goes on and the item becomes a row
     ├── NotAVideo           the file is something else: a page, a text, a folder (final)
     │   ├── EmptyFile       it has no bytes
@@ -26,6 +27,10 @@ class EquivdmError(Exception):
 
 class UsageError(EquivdmError):
     """The request cannot work as given. The message says what was got, what was wanted and what to do."""
+
+
+class StoreUnwell(EquivdmError):
+    """The store does not answer as it should, however often it was asked."""
 
 
 class ItemError(EquivdmError):

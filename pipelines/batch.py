@@ -21,6 +21,7 @@ from pipelines.delta_log import Receipt
 from pipelines.progress import Advance
 from pipelines.ray_session import ray_session
 from pipelines.record import Draft, ray_resources
+from pipelines.room import check_room
 from pipelines.settings import Resources
 from pipelines.states import States, is_settled
 from pipelines.steps import failure, table_row
@@ -103,6 +104,7 @@ def run_items(draft: Draft, label: str, items: Items, work: Work) -> RunSummary:
         with draft.start_up():
             session = ExitStack()
             session.enter_context(ray_session(draft.config.ray))
+            check_room(work.steps, draft.config.ray)
             draft.resources, reporter = ray_resources(), start_tally(draft.job)
         with session, Stages(reporter, label, total, dict.fromkeys(work.steps, total)) as stages:
             draft.follow(

@@ -11,14 +11,15 @@ from typing import Any
 from equivdm.errors import EquivdmError, UsageError
 from pipelines.board import Board
 from pipelines.config import DistillJob, TrainJob
-from pipelines.fit_config import FitConfig, ParallelConfig
+from pipelines.fit_config import FitConfig
 from pipelines.loader import share
 from pipelines.loop import FitTask, MakeRecipe, Outcome, train_worker
 from pipelines.models import ModelRecord, find_model, register_model
 from pipelines.progress import Advance, progress
-from pipelines.ray_session import ray_session
+from pipelines.ray_session import is_embedded, ray_session
 from pipelines.record import new_run
-from pipelines.settings import RayConfig
+from pipelines.room import check_room
+from pipelines.settings import RayConfig, Resources
 from pipelines.store import Store
 
 _POLL_S = 0.5
@@ -91,10 +92,10 @@ def train(task: FitTask, config: RayConfig) -> Outcome:
     import ray.train
     from ray.train.torch import TorchTrainer
 
-    embedded = not (config.address or os.environ.get("RAY_ADDRESS"))
-    if embedded:
-        _check_room(task.fit.parallel)
-    _tune_ray_train(embedded)
+    parallel = task.fit.parallel
+    worker = Resources(cpus=parallel.cpus_per_worker, gpus=float(parallel.gpus_per_worker), actors=parallel.workers)
+    check_room({"fit.parallel": worker}, config)
+    _tune_ray_train(is_embedded(config))
     board = ray.remote(num_cpus=0)(Board).remote()
     trainer = TorchTrainer(
         partial(train_worker, replace(task, board=board)),
@@ -129,18 +130,6 @@ def _show(latest: tuple[int, dict[str, float]], seen: int, advance: Advance) -> 
     if step > seen:  # after a worker's failure the steps since the last checkpoint come again
         advance(step - seen, **figures)
     return max(step, seen)
-
-
-def _check_room(parallel: ParallelConfig) -> None:
-    import ray
-
-    # Ray would wait for room for ever: another machine may join a cluster, but not an embedded Ray.
-    cpus, wanted = ray.cluster_resources().get("CPU", 0), parallel.workers * parallel.cpus_per_worker
-    if wanted > cpus:
-        raise UsageError(
-            f"fit.parallel: got {parallel.workers} workers of {parallel.cpus_per_worker:g} CPUs, but Ray has {cpus:g}: "
-            "lower fit.parallel.cpus_per_worker or fit.parallel.workers"
-        )
 
 
 def _tune_ray_train(embedded: bool) -> None:

@@ -17,6 +17,7 @@ from pipelines.identity import fingerprint
 from pipelines.manifest import unknown_videos, update_manifest, window_items
 from pipelines.ray_session import ray_session
 from pipelines.record import Draft, recording
+from pipelines.room import check_room
 from pipelines.settings import Resources
 from pipelines.sources import list_videos
 from pipelines.stage_steps import (
@@ -43,6 +44,8 @@ def run(config: PreprocessJob) -> RunSummary:
         if len(fresh):
             with draft.start_up():
                 session.enter_context(ray_session(config.ray))
+            for steps in ({"probe": config.work.probe}, steps_of(config)):  # now, not when all videos are probed
+                check_room(steps, config.ray)
             update_manifest(draft, store, config, fresh)
         clips, items = inputs(config, store, videos)
         prepare = partial(prepare_wave, config=config, store=store)

@@ -24,7 +24,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     # Ray ends a worker that idles for a second where there are more workers than CPUs, its own actors counted: on a
     # small machine each gap in the pipeline would cost seconds of imports.
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "120000")
-    address = config.address or os.environ.get("RAY_ADDRESS")
+    address = _address(config)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -51,6 +51,15 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def is_embedded(config: RayConfig) -> bool:
+    """Whether the job's Ray is one of its own, on this machine."""
+    return not _address(config)
+
+
+def _address(config: RayConfig) -> str | None:
+    return config.address or os.environ.get("RAY_ADDRESS")
 
 
 def _quieten() -> None:

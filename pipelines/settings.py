@@ -111,6 +111,11 @@ class Resources(Config):
     actors: int = Field(default=0, ge=0)
     """Processes that stay, for a step that loads a network; 0 runs tasks, or one actor where the step has GPUs."""
 
+    @property
+    def on_actors(self) -> bool:
+        """Whether the step holds its resources from the first item to the last."""
+        return bool(self.actors or self.gpus)
+
 
 class WorkConfig(Config):
     """How the items of a batch job are spread and retried. None of it can change a result."""

@@ -82,7 +82,7 @@ def path_below(name: str, root: str) -> str:
     on_s3 = root.startswith("s3://")
     if name.startswith("/") or "://" in name:
         plain = name if on_s3 or "://" in name else posixpath.normpath(name)
-        if not plain.startswith(below(root)):
+        if not plain.startswith(below(root)) or plain.startswith("//"):  # POSIX leaves open where // begins
             raise ValueError(f"got path {name!r}, wanted one below source.root ({root}), or relative to it")
         name = plain.removeprefix(below(root))
     # On S3 a name is a key, letter by letter: a//b is not a/b.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import BotoCoreError
 
 from equivdm.errors import EquivdmError, ItemError
+from pipelines.patience import is_passing
 from pipelines.settings import Resources
 from pipelines.tables import Row, Table
 from pipelines.tally import SKIPPED, Reporter
@@ -74,8 +75,11 @@ def written(row: Row) -> int:
 
 
 def failure(fault: BaseException, attempt: int, max_attempts: int) -> Row:
-    """Return the outcome columns of a failed item: quarantined where trying again cannot help or was tried enough."""
-    final = (isinstance(fault, ItemError) and fault.final) or attempt >= max_attempts
+    """Return the outcome columns of a failed item: quarantined where trying again cannot help or was tried enough.
+
+    Three nights with a store that is down are no reason to give an item up.
+    """
+    final = (isinstance(fault, ItemError) and fault.final) or (attempt >= max_attempts and not is_passing(fault))
     return {
         "outcome": "quarantined" if final else "failed",
         "error": type(fault).__name__,
@@ -137,7 +141,7 @@ def spread(
 ) -> "ray.data.Dataset":
     """Append a step to a pipeline: as tasks, or on actors where it has GPUs or a number of actors."""
     work = functools.partial(function, **arguments)
-    if resources.actors or resources.gpus:
+    if resources.on_actors:
         return items.map(cast(Any, OnActor), fn_constructor_args=(work,), **actor_pool(resources))
     return items.map(cast(Any, work), ray_remote_args_fn=_task_retries, **_needs(resources))
 

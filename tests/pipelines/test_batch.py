@@ -1,5 +1,6 @@
 """Failures become rows, sums add up, and what is settled is not done again."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
-from equivdm.errors import DecoderStopped, NotAVideo
+from equivdm.errors import DecoderStopped, NotAVideo, StoreUnwell
 from pipelines.batch import (
     Items,
     as_items,
@@ -65,7 +67,13 @@ def test_a_fault_of_the_program_is_not_taken_for_a_fault_of_the_item() -> None:
         (NotAVideo("empty"), 1, "quarantined"),  # the same bytes will fail again
         (DecoderStopped("120 s"), 1, "failed"),
         (DecoderStopped("120 s"), 3, "quarantined"),
-        (OSError("connection reset"), 2, "failed"),
+        (OSError("input/output error"), 2, "failed"),
+        (OSError("input/output error"), 3, "quarantined"),
+        (ConnectionResetError("reset by peer"), 9, "failed"),  # it lies in the store, however often
+        (OSError(errno.ENOSPC, "no space left on device"), 9, "failed"),
+        (EndpointConnectionError(endpoint_url="http://store"), 9, "failed"),
+        (StoreUnwell("s3://store/clips"), 9, "failed"),
+        (PermissionError(errno.EACCES, "denied"), 3, "quarantined"),
     ],
 )
 def test_quarantine_after_the_last_attempt_or_at_once(fault: Exception, attempt: int, outcome: str) -> None:

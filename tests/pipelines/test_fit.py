@@ -130,5 +130,5 @@ def test_divergence_is_not_tried_again(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("local_ray")
 def test_workers_that_an_embedded_ray_has_no_room_for_are_refused(tmp_path: Path) -> None:
     store = open_store(StoreConfig(root=str(tmp_path)))
-    with pytest.raises(UsageError, match="got 4 workers of 1 CPUs, but Ray has 2"):
+    with pytest.raises(UsageError, match=r"need 4 CPUs at once \(fit.parallel 4 x 1\), but Ray has 2: lower"):
         fit(store, "large", settings(4))
