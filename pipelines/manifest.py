@@ -30,7 +30,7 @@ from pipelines.store import Store
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter, start_tally
 
-VERSION = 2
+VERSION = 3
 """Raised when the same file and layout would give other rows."""
 
 _WAVE = 20_000

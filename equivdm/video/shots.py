@@ -9,12 +9,12 @@ Two scores a frame, both from thumbnails alone, so that a long video is worked t
   Two cuts less than three frames apart hide each other.
 - fade: by the production model of Hampapur, Jain & Weymouth (Production Model Based Digital Video Segmentation, 1995)
   a frame within a dissolve is a linear mix of the frames on both sides. Motion changes a picture as much, but what lies
-  in between is then no mix of the two.
+  in between is then no mix of the two; where it nearly is one, since the picture is smooth or slow, the picture changes
+  as much before and after.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -40,7 +40,13 @@ _NEAR = 3
 _REACH = (4, 8, 16)
 """Frames from the middle of a fade to the two that it mixes."""
 
-_HALO = max(_REACH)
+_FULL = 0.9
+"""A fade reaches as far as its score still grows by more than a tenth: farther out nothing fades any more."""
+
+_OUTRUN = 1.4
+"""A fade changes the picture by so many times what the frames before and after it do."""
+
+_HALO = 3 * max(_REACH)
 """A score depends on so many frames before and after its own."""
 
 _BLOCK = 64
@@ -73,12 +79,14 @@ class ShotScores:
     """Least difference across the boundary over the largest on either side of it."""
     fade: Scores
     """Levels by which the picture changes as a linear mix."""
+    reach: Int64[np.ndarray, " frames"]
+    """Frames from here to both ends of that mix."""
 
 
 def score_video(path: str) -> Iterator[ShotScores]:
     """Decode a video once, in order, and give the scores of its frames block by block.
 
-    At most about a hundred thumbnails are held at a time, however long the video is.
+    At most 160 thumbnails are held at a time, however long the video is.
 
     Raises:
         OSError: where the file cannot be read.
@@ -110,7 +118,8 @@ def score_thumbnails(frames: Iterable[tuple[int, Float32[np.ndarray, "rows colum
 def find_shots(scores: Sequence[ShotScores], frames: int, config: ShotsConfig) -> tuple[Shot, ...]:
     """Cut a video at the peaks of its scores.
 
-    A damaged frame belongs to the shot around it, so that a window that needs it fails and says why.
+    What fades belongs to no shot: it shows two scenes, and moves as neither. A damaged frame belongs to the shot around
+    it, so that a window that needs it fails and says why.
 
     Args:
         scores: all of `score_video`; none where nothing was decoded.
@@ -118,19 +127,27 @@ def find_shots(scores: Sequence[ShotScores], frames: int, config: ShotsConfig) -
         config: kind and thresholds.
 
     Returns:
-        Shots in order, without those that are too short. Together with these they are all frames.
+        Shots in order, without those that are too short.
     """
-    ends = {frames}
+    gaps = [(frames, frames)]
     if scores and config.kind != "none":
         numbers = np.concatenate([part.numbers for part in scores])
-        peaks = _peaks(np.concatenate([part.cut for part in scores]), config.cut_ratio, _NEAR)
+        cuts = numbers[_peaks(np.concatenate([part.cut for part in scores]), config.cut_ratio, _NEAR)]
+        gaps += zip(cuts.tolist(), cuts.tolist(), strict=True)
         if config.kind == "cuts_and_fades":
-            fades = _peaks(np.concatenate([part.fade for part in scores]), config.fade_change, _HALO)
-            peaks = np.concatenate([peaks, fades])
-        ends |= {int(number) for number in numbers[peaks]}
-    bounds = [0, *sorted(ends - {0})]
-    shots = (Shot(start, stop) for start, stop in pairwise(bounds))
-    return tuple(shot for shot in shots if len(shot) >= config.shortest)
+            peaks = _peaks(np.concatenate([part.fade for part in scores]), config.fade_change, max(_REACH))
+            reach = np.concatenate([part.reach for part in scores])[peaks]
+            gaps += zip((numbers[peaks] - reach).tolist(), (numbers[peaks] + reach).tolist(), strict=True)
+    return tuple(shot for shot in _between(gaps) if len(shot) >= config.shortest)
+
+
+def _between(gaps: Sequence[tuple[int, int]]) -> Iterator[Shot]:
+    """Yield what lies between gaps, each from a frame to the first one after it."""
+    start = 0
+    for first, after in sorted(gaps):
+        if first > start:
+            yield Shot(start, first)
+        start = max(start, after)
 
 
 def cut_scores(thumbnails: Thumbnails) -> Scores:
@@ -155,26 +172,36 @@ def cut_scores(thumbnails: Thumbnails) -> Scores:
     return across / (_NOISE + within)
 
 
-def fade_scores(thumbnails: Thumbnails) -> Scores:
-    """Return the largest over k of |x_(n+k) - x_(n-k)| - 2 |x_n - (x_(n-k) + x_(n+k)) / 2|, and at least 0.
+def fade_scores(thumbnails: Thumbnails) -> tuple[Scores, Int64[np.ndarray, " frames"]]:
+    """Return the largest over k of |x_(n+k) - x_(n-k)| - 2 |x_n - (x_(n-k) + x_(n+k)) / 2|, and at least 0; and its k.
 
-    The first term is the change, the second is 0 for a linear mix and as large as the first for a cut. x has its mean
-    over the picture taken off, so that a camera that adapts to the light does not fade.
+    Of several k that give as much, nearly, it is the least. The first term is the change, the second is 0 for a linear
+    mix and as large as the first for a cut. x has its mean over the picture taken off, so that a camera that adapts to
+    the light does not fade. A k counts where that is well above the change in the 2 k frames before and in those
+    after; at the video's ends, where one of the two is not there, in the other.
     """
     flat = thumbnails - thumbnails.mean(axis=(1, 2), keepdims=True)
-    scores = np.zeros(len(flat), np.float32)
-    for reach in _REACH:
+    scores = np.zeros((len(_REACH), len(flat)), np.float32)
+    for own, reach in zip(scores, _REACH, strict=True):
         if len(flat) > 2 * reach:
             before, middle, after = flat[: -2 * reach], flat[reach:-reach], flat[2 * reach :]
-            mixed = _distance(after, before) - 2 * _distance(middle, (before + after) / 2)
-            scores[reach:-reach] = np.maximum(scores[reach:-reach], mixed)
-    return scores
+            change = _distance(after, before)
+            mixed = change - 2 * _distance(middle, (before + after) / 2)
+            own[reach:-reach] = np.where(mixed > _OUTRUN * _beside(change, 2 * reach), mixed, 0)
+    best = scores.max(axis=0, initial=0)
+    return best, np.array(_REACH)[(scores >= _FULL * best).argmax(axis=0)]
+
+
+def _beside(values: Scores, places: int) -> Scores:
+    """Return the larger of the two values so many places before and after, the one where there is only one, or NaN."""
+    around = np.pad(values, places, constant_values=np.nan)
+    return np.fmax(around[: len(values)], around[2 * places :])
 
 
 def _scores(numbers: list[int], held: list[np.ndarray], start: int, stop: int) -> ShotScores:
     thumbnails = np.stack(held)
-    cut, fade = cut_scores(thumbnails)[start:stop], fade_scores(thumbnails)[start:stop]
-    return ShotScores(np.array(numbers[start:stop], np.int64), cut, fade)
+    scores = (cut_scores(thumbnails), *fade_scores(thumbnails))
+    return ShotScores(np.array(numbers[start:stop], np.int64), *(each[start:stop] for each in scores))
 
 
 def _distance(a: Thumbnails, b: Thumbnails) -> Scores:
