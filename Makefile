@@ -7,7 +7,7 @@ OUT ?= out/demo
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
 RESULTS ?= benchmarks/results
 
-.PHONY: help setup demo test gpu-check check format clean
+.PHONY: help setup demo test test-slow gpu-check check format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,8 +29,11 @@ demo: setup ## Run all five jobs at tiny size on an embedded Ray, and write a re
 	$(BIN)/equivdm demo --out $(OUT)
 
 test: setup ## Run the tests
-	$(BIN)/python -m pytest -n 2 -m 'not ray and not gpu'
-	$(BIN)/python -m pytest -m 'ray and not gpu'
+	$(BIN)/python -m pytest -n 2 -m 'not ray and not slow and not gpu'
+	$(BIN)/python -m pytest -m 'ray and not slow and not gpu'
+
+test-slow: setup ## Run the tests that kill jobs and let them continue, and others that take a minute each
+	$(BIN)/python -m pytest -m 'slow and not gpu'
 
 # On a GPU machine that has its own Python with torch, triton and pytest, nothing need be installed.
 gpu-check: ## Run the tests and benchmarks that need a GPU; results as text in benchmarks/results

@@ -41,8 +41,8 @@ def _codec(job: PreprocessJob) -> Any:
 
 STAGES: Mapping[str, Stage] = {
     "looks": Stage(1, lambda job: {}),
-    "motion": Stage(1, lambda job: {**flow_identity(job.flow), "divisor": job.flow_divisor}),
-    "plans": Stage(1, lambda job: job.plan.model_dump() | job.flow.occlusion.model_dump(), after=("motion",)),
+    "motion": Stage(2, lambda job: {**flow_identity(job.flow), "divisor": job.flow_divisor}),
+    "plans": Stage(2, lambda job: job.plan.model_dump() | job.flow.occlusion.model_dump(), after=("motion",)),
     "controls": Stage(1, lambda job: control_identity(job.control)),
     "latents": Stage(1, _codec),
     "noises": Stage(1, _codec, after=("plans",), wanted=lambda job: job.materialize_noise),

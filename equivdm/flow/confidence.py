@@ -50,9 +50,10 @@ def flow_statistics(forward: Flow, occluded: Mask | None = None, frames: Frames 
         raise ValueError(f"occluded: got shape {occluded.shape}, wanted {(steps, height, width)}")
     if frames is not None and frames.shape[:3] != (steps + 1, height, width):
         raise ValueError(f"frames: got shape {frames.shape}, wanted {(steps + 1, height, width, 3)}")
-    known = np.isfinite(forward).all(-1)
+    speeds = np.sqrt(np.square(forward[..., 0]) + np.square(forward[..., 1]))
+    known = np.isfinite(speeds)
     stays = np.stack([in_frame(step) for step in forward])
-    speed = np.linalg.norm(forward[known], axis=-1) if known.any() else np.zeros(1, np.float32)
+    speed = speeds[known] if known.any() else np.zeros(1, np.float32)
     mean, fast = float(speed.mean(dtype=np.float64)), float(np.percentile(speed, 95))
     trusted = stays if occluded is None else stays & ~occluded
     return FlowStatistics(

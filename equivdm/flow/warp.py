@@ -4,19 +4,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from equivdm.arrays import Flow, Mask
+from equivdm.compiled import inlined, kernel
 
 Field = Float[np.ndarray, "height width 2"]
 """The flow of one step."""
 
 
 def in_frame(flow: Field) -> Bool[np.ndarray, "height width"]:
-    """Say which pixels land inside the frame.
+    """Say which pixels land inside the frame; a vector that is not known (NaN) lands nowhere.
 
     Pixel centres lie on whole numbers, so the frame reaches from -0.5 to width - 0.5.
     """
-    height, width = flow.shape[:2]
-    x, y = _landing(flow)
-    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+    inside = np.empty(flow.shape[:2], bool)
+    _find_inside(_plain(flow), inside)
+    return inside
 
 
 def warp_back(
@@ -25,8 +26,8 @@ def warp_back(
 ) -> Float32[np.ndarray, "height width *channels"]:
     """Sample a picture at p + flow(p), bilinearly; positions beyond the border take the border's value.
 
-    With the forward flow of frame k and frame k + 1 as picture this rebuilds frame k. cv2.remap would be faster, but it
-    rounds positions to 1/32 px, which a measurement of motion must not do.
+    With the forward flow of frame k and frame k + 1 as picture this rebuilds frame k. cv2.remap rounds positions to
+    1/32 px, which a measurement of motion must not do.
 
     Args:
         picture: any number of channels, or none.
@@ -40,16 +41,10 @@ def warp_back(
         raise ValueError(
             f"got a flow of shape {flow.shape} for a picture of {picture.shape}: pass ({height}, {width}, 2)"
         )
-    x, y = _landing(flow)
-    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    left, top = x.astype(np.intp), y.astype(np.intp)
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    trailing = (1,) * (picture.ndim - 2)
-    a = (x - left).astype(np.float32).reshape(height, width, *trailing)
-    b = (y - top).astype(np.float32).reshape(height, width, *trailing)
-    upper = picture[top, left] * (1 - a) + picture[top, right] * a
-    lower = picture[bottom, left] * (1 - a) + picture[bottom, right] * a
-    return (upper * (1 - b) + lower * b).astype(np.float32, copy=False)
+    flat = _plain(picture).reshape(height, width, -1)
+    sampled = np.empty_like(flat)
+    _sample(flat, _plain(flow), sampled)
+    return sampled.reshape(picture.shape)
 
 
 def occlusion(flow: Flow, reverse: Flow, absolute: float, relative: float) -> Mask:
@@ -74,19 +69,82 @@ def occlusion(flow: Flow, reverse: Flow, absolute: float, relative: float) -> Ma
     """
     if flow.shape != reverse.shape:
         raise ValueError(f"got flows of shapes {flow.shape} and {reverse.shape}: both must be of the same frames")
-    return np.stack([_occluded(f, b, absolute, relative) for f, b in zip(flow, reverse, strict=True)])
+    hidden = np.empty(flow.shape[:3], bool)
+    for step, there, back in zip(hidden, _plain(flow), _plain(reverse), strict=True):
+        _find_hidden(there, back, np.float32(absolute), np.float32(relative), step)
+    return hidden
 
 
-def _occluded(flow: Field, reverse: Field, absolute: float, relative: float) -> Bool[np.ndarray, "height width"]:
-    seen = in_frame(flow)
-    flow = np.where(seen[..., None], flow, np.float32(0))
-    back = warp_back(reverse, flow)
-    gap = np.square(flow + back).sum(-1)
-    slack = absolute + relative * (np.square(flow).sum(-1) + np.square(back).sum(-1))
-    return ~(seen & (gap <= slack))  # a comparison with an unknown vector is false
+def _plain(values: Float[np.ndarray, "..."] | UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    """Return the one kind of array that the kernels are compiled for."""
+    return np.ascontiguousarray(values, np.float32)
 
 
-def _landing(flow: Field) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
-    height, width = flow.shape[:2]
-    rows, columns = np.mgrid[:height, :width]
-    return columns + flow[..., 0].astype(np.float64), rows + flow[..., 1].astype(np.float64)
+# Positions are in float64: float32 has steps of 1/16384 px at the far end of a wide frame.
+
+
+@inlined
+def _is_inside(place: float, size: int) -> bool:
+    return place >= -0.5 and place <= size - 0.5
+
+
+@inlined
+def _within(place: float, size: int) -> float:
+    """Clip a position to the centres of the outermost pixels; one that is not known becomes 0."""
+    return min(place, size - 1.0) if place >= 0 else 0.0
+
+
+@inlined
+def _bilinear(picture: Float32[np.ndarray, "height width channels"], x: float, y: float, channel: int) -> np.float32:
+    left, top = int(x), int(y)
+    right, bottom = min(left + 1, picture.shape[1] - 1), min(top + 1, picture.shape[0] - 1)
+    a, b, one = np.float32(x - left), np.float32(y - top), np.float32(1)
+    upper = picture[top, left, channel] * (one - a) + picture[top, right, channel] * a
+    lower = picture[bottom, left, channel] * (one - a) + picture[bottom, right, channel] * a
+    return upper * (one - b) + lower * b
+
+
+@kernel
+def _find_inside(flow: Float32[np.ndarray, "height width 2"], inside: Bool[np.ndarray, "height width"]) -> None:
+    height, width = inside.shape
+    for row in range(height):
+        for column in range(width):
+            x, y = column + np.float64(flow[row, column, 0]), row + np.float64(flow[row, column, 1])
+            inside[row, column] = _is_inside(x, width) and _is_inside(y, height)
+
+
+@kernel
+def _sample(
+    picture: Float32[np.ndarray, "height width channels"],
+    flow: Float32[np.ndarray, "height width 2"],
+    sampled: Float32[np.ndarray, "height width channels"],
+) -> None:
+    height, width, channels = picture.shape
+    for row in range(height):
+        for column in range(width):
+            x = _within(column + np.float64(flow[row, column, 0]), width)
+            y = _within(row + np.float64(flow[row, column, 1]), height)
+            for channel in range(channels):
+                sampled[row, column, channel] = _bilinear(picture, x, y, channel)
+
+
+@kernel
+def _find_hidden(
+    flow: Float32[np.ndarray, "height width 2"],
+    reverse: Float32[np.ndarray, "height width 2"],
+    absolute: np.float32,
+    relative: np.float32,
+    hidden: Bool[np.ndarray, "height width"],
+) -> None:
+    height, width = hidden.shape
+    for row in range(height):
+        for column in range(width):
+            u, v = flow[row, column, 0], flow[row, column, 1]
+            x, y = column + np.float64(u), row + np.float64(v)
+            hidden[row, column] = True
+            if _is_inside(x, width) and _is_inside(y, height):
+                x, y = _within(x, width), _within(y, height)
+                back_u, back_v = _bilinear(reverse, x, y, 0), _bilinear(reverse, x, y, 1)
+                gap = (u + back_u) * (u + back_u) + (v + back_v) * (v + back_v)
+                slack = absolute + relative * (u * u + v * v + back_u * back_u + back_v * back_v)
+                hidden[row, column] = not gap <= slack  # a comparison with an unknown vector is false

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int32
 
-from equivdm.noise.compiled import Integer, kernel
+from equivdm.compiled import Integer, kernel
 from equivdm.noise.lattice import PIXEL
 from equivdm.noise.table import BIRTH, BLOCK, PATH, SHIFT, SITE, TRACK, Counts, Some, Table, U, V, X, Y
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from equivdm.noise.compiled import Integer, kernel
+from equivdm.compiled import Integer, kernel
 from equivdm.noise.table import BIRTH, BLOCK, GONE, PATH, SHIFT, SITE, TRACK, Counts, Some, Table, U, V, X, Y
 
 Flags = Bool[np.ndarray, " blocks"]

@@ -9,7 +9,7 @@ since in the middle they nearly always are. So the runs differ in their share of
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from equivdm.noise.compiled import Integer, inlined, kernel
+from equivdm.compiled import Integer, inlined, kernel
 from equivdm.noise.particles import offset
 from equivdm.noise.tracks import Columns
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int32
 
-from equivdm.noise.compiled import kernel
+from equivdm.compiled import kernel
 from equivdm.noise.lattice import PIXEL
 from equivdm.noise.table import BLOCK, SHIFT, Some, Table, X, Y
 

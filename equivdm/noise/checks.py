@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from equivdm.arrays import Flow, Mask
-from equivdm.noise.compiled import constant, kernel
+from equivdm.compiled import constant, kernel
 from equivdm.noise.flows import UNKNOWN_PX, StepFlow
 from equivdm.noise.tensors import kind, on_host
 from equivdm.noise.workers import in_threads

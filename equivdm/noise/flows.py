@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.core.types import Type
 
-from equivdm.noise.compiled import Code, Instruction, constant, fetch, instruction, kernel
+from equivdm.compiled import Code, Instruction, constant, fetch, instruction, kernel
 from equivdm.noise.lattice import PIXEL, PIXEL_BITS
 from equivdm.noise.table import BLOCK, GONE, Counts, Some, Table, U, V, X, Y
 

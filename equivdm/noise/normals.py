@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from equivdm.arrays import NoiseArray
+from equivdm.compiled import constant, kernel
 from equivdm.noise.checks import check_seed
-from equivdm.noise.compiled import constant, kernel
 from equivdm.noise.philox import GROUP, GROUP_SHIFT, WORDS, NormalTable, Stream, Sums, Words, philox4x32
 
 ONE = 1 << 12

@@ -17,7 +17,7 @@ from numba.core.base import BaseContext
 from numba.core.types import Type
 from numba.core.typing.templates import Signature
 
-from equivdm.noise.compiled import Code, Instruction, Integer, instruction, kernel
+from equivdm.compiled import Code, Instruction, Integer, instruction, kernel
 from equivdm.noise.tracks import DEEPEST, Columns, Entries, Tracks
 
 Labels = Int32[np.ndarray, " n"]

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int32, Int64
 from numpy.typing import DTypeLike
 
 from equivdm.arrays import NoiseArray
+from equivdm.compiled import constant
 from equivdm.noise.cell_code import read_cells, write_cells
 from equivdm.noise.checks import (
     PARTICLES_LIMIT,
@@ -22,7 +23,6 @@ from equivdm.noise.checks import (
     check_threads,
 )
 from equivdm.noise.columns import pack, unpack
-from equivdm.noise.compiled import constant
 from equivdm.noise.normals import ONE, groups_of, normal_table, write_mixed
 from equivdm.noise.philox import GROUP, add_values
 from equivdm.noise.tensors import in_type

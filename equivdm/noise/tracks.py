@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from equivdm.noise.compiled import kernel
+from equivdm.compiled import kernel
 
 Tracks = Int32[np.ndarray, " tracks"]
 Entries = Int64[np.ndarray, " frames"]

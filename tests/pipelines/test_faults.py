@@ -29,7 +29,7 @@ from tests.pipelines.disturbed import (
 )
 from tests.pipelines.videos import CLIP, preprocess_job
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 
 @pytest.fixture(scope="module")

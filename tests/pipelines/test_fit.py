@@ -100,6 +100,7 @@ def test_a_run_continues_with_its_own_workers_only(tmp_path: Path, world: int, s
     assert f"got {world} workers with ZeRO {stage}, but the run was begun with 1 workers with ZeRO 1" in str(problem)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(1800)  # three starts of workers
 @pytest.mark.usefixtures("local_ray")

@@ -13,7 +13,7 @@ from pipelines.store import open_store
 from tests.equivdm.video.hard_files import EXPECTED, Decodes, Ends
 from tests.pipelines.videos import preprocess_job
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 FRAMES = 16
 
@@ -26,6 +26,9 @@ FILTERED = {
     ("synth/static.mp4", 1): "static",
 }
 """Windows that a rule leaves out."""
+
+EMPTY = {"real/zero_byte.webm", "synth/zero_byte.mp4"}
+"""The same bytes, and so one item."""
 
 CUT = {"synth/hard_cut_at_24.mp4": [(0, 16), (24, 40)], "synth/cross_fade_16_32.mp4": [(0, 16), (32, 48)]}
 """Windows of videos of two shots."""
@@ -48,7 +51,8 @@ def rows(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, li
     found = defaultdict(list)
     for row in open_store(job.store).table("clips").rows():
         found[row["path"]].append(row)
-    assert set(found) == set(EXPECTED) - {"synth/zero_byte.mp4"}  # its bytes are those of the other empty file
+    assert set(EXPECTED) - set(found) < EMPTY
+    assert len(found) == len(EXPECTED) - 1
     return found
 
 

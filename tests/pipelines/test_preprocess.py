@@ -213,6 +213,7 @@ def start(job: PreprocessJob) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", RUN, job.model_dump_json()])
 
 
+@pytest.mark.slow
 def test_a_killed_driver_loses_nothing_that_was_committed(tmp_path: Path) -> None:
     for seed in range(20):
         write_scene(tmp_path / "source" / f"{seed}.mp4", seed)
@@ -235,6 +236,7 @@ def test_a_killed_driver_loses_nothing_that_was_committed(tmp_path: Path) -> Non
     assert audit(job).ok
 
 
+@pytest.mark.slow
 def test_two_overlapping_runs_make_each_clip_once(tmp_path: Path) -> None:
     for seed in range(6):
         write_scene(tmp_path / "source" / f"{seed}.mp4", seed)

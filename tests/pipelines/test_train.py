@@ -50,6 +50,7 @@ def kill_midway(job: TrainJob, key: str) -> None:
         driver.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(1800)  # three trainings and a start of Ray
 @pytest.mark.usefixtures("local_ray")

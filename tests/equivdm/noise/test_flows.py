@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from equivdm.compiled import constant
 from equivdm.noise.births import enter
 from equivdm.noise.blocks import find_bare, find_thin, inside, leave, tidy
 from equivdm.noise.checks import is_wild, known
-from equivdm.noise.compiled import constant
 from equivdm.noise.flows import NO_FLOW, NO_MASK, UNKNOWN_PX, move, overtaken
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import COLUMNS

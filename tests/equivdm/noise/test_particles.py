@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from equivdm.noise.compiled import constant
+from equivdm.compiled import constant
 from equivdm.noise.lattice import PIXEL, Lattice
 from equivdm.noise.particles import Particles
 from equivdm.noise.table import BIRTH, BLOCK, PATH, SHIFT, SITE, TRACK, X, Y

@@ -1,4 +1,4 @@
-"""How the kernels of this package are compiled.
+"""How kernels for the CPU are compiled.
 
 A kernel calls only kernels of its own file, and instructions of this one: numba's cache notices a changed file, but not
 a changed callee elsewhere.
