@@ -84,7 +84,7 @@ def end_to_end(place: Path, clips: int, size: Size, rounds: int) -> list[Figure]
     return [
         Figure("a", f"end to end, Ray's start included, part {name}", ratio["cold"], 0.9, least=True, floor=each),
         Figure("a", f"end to end in a session that is open, part {name}", ratio["warm"], 0.9, least=True, floor=each),
-        *_where(open_store(job("videos", f"warm{rounds - 1}").store)),
+        *_where(open_store(job("videos", f"warm{rounds - 1}").store), clips),
     ]
 
 
@@ -152,11 +152,11 @@ def _job(place: Path, clip: ClipConfig, videos: str, store: str) -> PreprocessJo
     )
 
 
-def _where(store: Store) -> list[Figure]:
+def _where(store: Store, clips: int) -> list[Figure]:
     """Return where the time of the only run in a store went, by its own record."""
     (path,) = Path(store.root, "runs").glob("*.json")
     record = json.loads(path.read_text())
-    figures = {f"{stage['name']}, s of a worker a clip": stage["seconds"] for stage in record["stages"]}
+    figures = {f"{stage['name']}, s of a worker a clip": stage["seconds"] / clips for stage in record["stages"]}
     return [Figure("a", name, value) for name, value in {**figures, "commits, s": record["commit_s"]}.items()]
 
 
