@@ -34,8 +34,11 @@ def show_summary(summary: "RunSummary | TrainSummary") -> int:
     """Print what a job did and return the exit code: 0 when nothing is pending, quarantined or damaged."""
     console().print(f"[bold]{summary.job}[/] in {summary.seconds:.1f} s: {in_words(summary)}", soft_wrap=True)
     show_failures(summary)
-    if isinstance(summary, RunSummary) and any(summary.means.values()):
-        console().print(_means(summary.means))
+    if isinstance(summary, RunSummary):
+        if any(summary.means.values()):
+            console().print(_means(summary.means))
+        if summary.record:
+            say(f"record of the run: {summary.record}")
     return 0 if summary.ok else 1
 
 

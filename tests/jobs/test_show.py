@@ -36,6 +36,12 @@ def test_the_exit_code_is_0_when_nothing_is_left_undone(
     assert ("damaged clips/x: 3 bytes, wanted 4" in out) == bool(problems)
 
 
+def test_the_page_of_a_run_is_named_last_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    page = f"s3://bucket/{'long/' * 40}runs/20261129T000000Z-1.html"
+    show_summary(RunSummary("preprocess", 1.0, WHOLE, record=page))
+    assert capsys.readouterr().out.splitlines()[-1] == f"record of the run: {page}"
+
+
 def test_failures_are_listed_as_they_are_up_to_a_number(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
