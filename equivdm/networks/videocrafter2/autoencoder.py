@@ -24,7 +24,10 @@ Pixels = Float[Tensor, "batch 3 time pixel_rows pixel_columns"]
 
 
 class Autoencoder(nn.Module):
-    """Encodes and decodes one frame after another, so that the memory does not grow with the length."""
+    """Encodes and decodes one frame after another: without gradients, long videos take little more memory.
+
+    Results are in the precision of what is given; inside, all is in the precision of the weights.
+    """
 
     def __init__(self, sizes: AutoencoderSizes) -> None:
         """Build both halves with fresh weights from torch's global generator."""
@@ -45,16 +48,17 @@ class Autoencoder(nn.Module):
             raise ValueError(
                 f"got a video of {rows}x{columns} pixels, wanted multiples of {self.sizes.stride}: change the size"
             )
-        moments = torch.stack([self.quant_conv(self.encoder(frame)) for frame in video.unbind(2)], 2)
-        mean, log_variance = moments.chunk(2, dim=1)
+        frames = video.to(self.quant_conv.weight.dtype).unbind(2)
+        moments = torch.stack([self.quant_conv(self.encoder(frame)) for frame in frames], 2)
+        mean, log_variance = moments.to(video.dtype).chunk(2, dim=1)
         if noise is None:
             return SCALE * mean
         return SCALE * (mean + torch.exp(log_variance.clamp(*_LOG_VARIANCE) / 2) * noise)
 
     def decode(self, latents: Latents) -> Pixels:
         """Return the video of scaled latents, about -1 to 1: it is not clipped."""
-        frames = (latents / SCALE).unbind(2)
-        return torch.stack([self.decoder(self.post_quant_conv(frame)) for frame in frames], 2)
+        frames = (latents / SCALE).to(self.post_quant_conv.weight.dtype).unbind(2)
+        return torch.stack([self.decoder(self.post_quant_conv(frame)) for frame in frames], 2).to(latents.dtype)
 
 
 class _Encoder(nn.Module):

@@ -1,4 +1,9 @@
-"""Networks of the least size. Weights and inputs follow from their names, whatever order they are made in."""
+"""Networks of the least size. Weights and inputs follow from their names, whatever order they are made in.
+
+names.tsv and golden.json come from the authors' code (github.com/AILab-CVC/VideoCrafter, commit 11bcd76f,
+configs/inference_t2v_512_v2.0.yaml): its tensors at the public size, and its results at the sizes here, with the same
+weights and inputs, in evaluation mode.
+"""
 
 import json
 from pathlib import Path

@@ -29,6 +29,11 @@ def test_encoder_and_decoder_give_what_the_authors_code_gives(autoencoder: Autoe
         torch.testing.assert_close(sparse(values), golden(name), rtol=1e-4, atol=1e-5)
 
 
+def test_what_normalisations_add_to_the_variance_is_the_authors(autoencoder: Autoencoder) -> None:
+    norms = [module for module in autoencoder.modules() if isinstance(module, torch.nn.GroupNorm)]
+    assert {norm.eps for norm in norms} == {1e-6}
+
+
 @pytest.mark.parametrize(("frames", "rows", "columns"), [(1, 2, 2), (5, 6, 10)])
 def test_any_length_and_any_size_of_whole_strides(
     autoencoder: Autoencoder, frames: int, rows: int, columns: int
@@ -48,6 +53,16 @@ def test_frames_do_not_see_each_other(autoencoder: Autoencoder) -> None:
 def test_draws_spread_about_the_mean(autoencoder: Autoencoder) -> None:
     mean, noise = autoencoder.encode(video()), numbers("noise", 2, 4, 2, 4, 6)
     torch.testing.assert_close((autoencoder.encode(video(), noise) + autoencoder.encode(video(), -noise)) / 2, mean)
+
+
+def test_bfloat16_weights_give_what_float32_ones_give(autoencoder: Autoencoder) -> None:
+    rounded = filled(Autoencoder(AUTOENCODER)).to(torch.bfloat16).requires_grad_(False)
+    for exact, rough in (
+        (autoencoder.encode(video()), rounded.encode(video())),
+        (autoencoder.decode(numbers("cells", 2, 4, 2, 4, 6)), rounded.decode(numbers("cells", 2, 4, 2, 4, 6))),
+    ):
+        assert rough.dtype == torch.float32
+        assert (rough - exact).square().mean() < 0.01 * exact.square().mean()
 
 
 def test_gradients_reach_the_first_and_the_last_layer() -> None:

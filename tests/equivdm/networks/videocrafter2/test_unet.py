@@ -19,6 +19,13 @@ def test_the_same_weights_give_what_the_authors_code_gives(unet: UNet) -> None:
     torch.testing.assert_close(sparse(unet(*unet_inputs())), golden("unet"), rtol=1e-4, atol=1e-5)
 
 
+def test_what_normalisations_add_to_the_variance_is_the_authors(unet: UNet) -> None:
+    """Too small to show in the golden numbers, and not where a channel is almost constant."""
+    for name, module in unet.named_modules():
+        if isinstance(module, torch.nn.GroupNorm | torch.nn.LayerNorm):
+            assert module.eps == (1e-6 if name.endswith(".norm") else 1e-5), name
+
+
 @pytest.mark.parametrize(("frames", "rows", "columns"), [(1, 4, 4), (2, 4, 16), (7, 12, 8)])
 def test_any_length_and_any_grid_of_whole_strides(unet: UNet, frames: int, rows: int, columns: int) -> None:
     inputs = unet_inputs(1, frames, rows, columns)
