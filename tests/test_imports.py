@@ -74,5 +74,6 @@ sys.meta_path.insert(0, Absent())
 import benchmarks.gpu
 import tests.equivdm.noise.gpu.cases
 import equivdm.networks.raft
+import equivdm.networks.videocrafter2.checkpoint
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -11,10 +11,14 @@ from equivdm.errors import UsageError
 from equivdm.networks.weights import file_status
 
 
-def load_state(path: str) -> dict[str, Tensor]:
+def load_state(path: str, under: str | None = None) -> dict[str, Tensor]:
     """Return a network's tensors by name: of a .safetensors, or of what torch.save wrote.
 
     Code in a pickle is refused, not run.
+
+    Args:
+        path: of the file.
+        under: key that the tensors of what torch.save wrote may lie under, beside things that are not read.
 
     Raises:
         UsageError: for no such file, or one that holds something else.
@@ -29,6 +33,8 @@ def load_state(path: str) -> dict[str, Tensor]:
         raise UsageError(
             f"weights: {path} cannot be read ({cause}): give a .safetensors or a .pth of tensors"
         ) from error
+    if under is not None and isinstance(state, dict) and isinstance(state.get(under), dict):
+        state = state[under]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UsageError(
             f"weights: {path} holds no plain table of tensors: give a state dict, not a checkpoint of more"
