@@ -18,8 +18,8 @@ def find_part(model: str, part: str) -> Path:
     """Return the folder of a part, such as "transformer", of a model.
 
     Args:
-        model: a local folder, or a name on Hugging Face's hub, OWNER/NAME. Only a name that is no local path is looked
-            up in the hub's cache, and downloaded where it is not there.
+        model: a local folder, or a name on Hugging Face's hub, OWNER/NAME. Only a name that is no local path goes to
+            the hub, which downloads what its cache lacks; with HF_HUB_OFFLINE=1 the cache must have it.
         part: its name.
 
     Raises:

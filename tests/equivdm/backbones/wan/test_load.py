@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel, WanVACEPipeline, WanVACETransformer3DModel
@@ -12,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import UMT5EncoderModel
 
 from equivdm.backbones.wan.denoiser import WanDenoiser
-from equivdm.backbones.wan.load import load_codec, load_denoiser, load_text, save_pipeline
+from equivdm.backbones.wan.folder import build_empty
+from equivdm.backbones.wan.load import TRANSFORMERS, load_codec, load_denoiser, load_text, save_pipeline
 from equivdm.errors import UsageError
 from tests.equivdm.backbones.wan import tiny
 
@@ -134,6 +136,36 @@ def test_loaded_weights_are_trained_and_saved_over_their_own_folder(tmp_path: Pa
 def test_a_path_that_is_not_there_is_no_name_of_the_hub(model: str) -> None:
     with pytest.raises(UsageError, match=f"^model: got {model}, which is no folder, wanted .*: check the path$"):
         load_denoiser(model)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_name_of_the_hub_is_looked_up_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UsageError, match=r"^model: Some/Wan2.1-T2V cannot be had from the hub .*: give a local folder"):
+        load_denoiser("Some/Wan2.1-T2V")
+    kept, commit = tmp_path / "models--Some--Wan2.1-T2V", "0" * 40
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text(commit)
+    tiny.denoiser().save(kept / "snapshots" / commit)
+    assert_same(load_denoiser("Some/Wan2.1-T2V"), tiny.denoiser())
+
+
+def test_published_sizes_are_taken(tmp_path: Path) -> None:
+    """VACE-1.3B, its weights not in memory: 1.3 billion are text to video's, and 15 of 30 blocks have a twin."""
+    settings = {
+        "_class_name": "WanVACETransformer3DModel",
+        "num_attention_heads": 12,
+        "attention_head_dim": 128,
+        "ffn_dim": 8960,
+        "num_layers": 30,
+        "vace_layers": list(range(0, 30, 2)),
+    }
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    denoiser = WanDenoiser(build_empty(tmp_path, TRANSFORMERS))
+    assert denoiser.layers == 15
+    assert 1.3e9 < sum(p.numel() for name, p in denoiser.named_parameters() if "vace" not in name) < 1.5e9
+    assert all(p.is_meta for p in denoiser.parameters())
 
 
 def edited(folder: Path, **changes: Any) -> str:

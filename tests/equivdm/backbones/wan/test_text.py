@@ -3,6 +3,7 @@
 import pytest
 import torch
 from diffusers import WanPipeline
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
 from equivdm.backbones.wan.text import WanText, clean
 from tests.equivdm.backbones.wan import tiny
@@ -37,6 +38,13 @@ def test_long_prompts_are_cut() -> None:
 )
 def test_prompts_are_cleaned(prompt: str, cleaned: str) -> None:
     assert clean(prompt) == cleaned
+
+
+@pytest.mark.parametrize(
+    "prompt", ["\u201ca cat\u2019s &quot;tail&quot;\u201d", "caf\u00c3\u00a9\u3000walks", "&amp;amp;lt;"]
+)
+def test_prompts_are_cleaned_as_in_the_pipeline(prompt: str) -> None:
+    assert clean(prompt) == prompt_clean(prompt)
 
 
 def test_what_is_no_list_of_prompts_is_refused() -> None:
