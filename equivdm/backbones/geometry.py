@@ -48,3 +48,6 @@ class Geometry:
 
 TINY = Geometry(channels=3, space_stride=2, time_stride=1, causal=False)
 """Of the backbone `tiny`."""
+
+WAN = Geometry(channels=16, space_stride=8, time_stride=4, causal=True)
+"""Of Wan 2.1: the first latent frame holds one video frame, each later one holds four."""

@@ -1,0 +1,93 @@
+"""Wan 2.1 from and to diffusers' folders. `model` is a local folder, or OWNER/NAME of the hub (see `find_part`)."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from equivdm.backbones.wan.codec import WanCodec
+from equivdm.backbones.wan.denoiser import WanDenoiser
+from equivdm.backbones.wan.folder import build_empty, fill, find_part, read_settings
+from equivdm.backbones.wan.sampling import published_scheduler
+from equivdm.backbones.wan.shapes import WORDS
+from equivdm.backbones.wan.text import WanText
+from equivdm.errors import UsageError
+
+TRANSFORMERS = ("WanTransformer3DModel", "WanVACETransformer3DModel")
+
+
+def load_denoiser(model: str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> WanDenoiser:
+    """Return the network of text to video, or of VACE, whichever the model has.
+
+    Raises UsageError where it is no Wan 2.1, or another kind of it.
+    """
+    folder = find_part(model, "transformer")
+    network = build_empty(folder, TRANSFORMERS)
+    try:
+        denoiser = WanDenoiser(network)
+    except ValueError as error:
+        raise UsageError(f"model: {folder}: {error}") from error
+    fill(network, folder, dtype, device)
+    return denoiser
+
+
+def load_codec(model: str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> WanCodec:
+    """Return the autoencoder; float32 is what Wan's pipelines recommend for it.
+
+    Raises UsageError where it is not Wan 2.1's.
+    """
+    folder = find_part(model, "vae")
+    vae = build_empty(folder, ("AutoencoderKLWan",))
+    try:
+        codec = WanCodec(vae)
+    except ValueError as error:
+        raise UsageError(f"model: {folder}: {error}") from error
+    fill(vae, folder, dtype, device)
+    return codec
+
+
+def load_text(
+    model: str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", words: int = WORDS
+) -> WanText:
+    """Return tokenizer and text encoder. Needs transformers.
+
+    Raises UsageError where they are not Wan's, or transformers is not installed.
+    """
+    try:
+        from transformers import AutoTokenizer, UMT5EncoderModel
+    except ModuleNotFoundError as error:
+        raise UsageError("model: transformers is not installed: pip install 'equivdm[wan]'") from error
+    encoder, tokenizer = (find_part(model, part) for part in ("text_encoder", "tokenizer"))
+    kind = read_settings(encoder / "config.json").get("model_type")
+    if kind != "umt5":
+        raise UsageError(f"model: {encoder} is a {kind}, wanted umt5: give the text encoder of Wan 2.1")
+    try:
+        # Any: the automatic class has no type of its own.
+        network: Any = UMT5EncoderModel.from_pretrained(str(encoder), dtype=dtype, local_files_only=True)
+        return WanText(AutoTokenizer.from_pretrained(str(tokenizer), local_files_only=True), network.to(device), words)
+    except OSError as error:
+        cause = str(error).partition("\n")[0]
+        raise UsageError(f"model: {model} has no whole text encoder ({cause}): copy or download it again") from error
+
+
+def save_pipeline(folder: str | Path, denoiser: WanDenoiser, codec: WanCodec, text: WanText, shift: float) -> None:
+    """Write all parts as diffusers' `WanPipeline`, or `WanVACEPipeline`, loads them; `load_*` here do too.
+
+    Args:
+        folder: where to.
+        denoiser: the network, which decides the pipeline.
+        codec: the autoencoder.
+        text: tokenizer and text encoder.
+        shift: of the times, for the scheduler; see `sample_steps`.
+    """
+    from diffusers.pipelines.wan.pipeline_wan import WanPipeline
+    from diffusers.pipelines.wan.pipeline_wan_vace import WanVACEPipeline
+
+    pipeline: Any = WanVACEPipeline if denoiser.layers else WanPipeline
+    pipeline(
+        tokenizer=text.tokenizer,
+        text_encoder=text.encoder,
+        vae=codec.vae,
+        scheduler=published_scheduler(shift),
+        transformer=denoiser.network,
+    ).save_pretrained(folder)

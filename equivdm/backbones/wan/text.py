@@ -1,0 +1,54 @@
+"""Prompts as UMT5 embeddings, made as Wan's pipelines make them."""
+
+import html
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import nn
+
+from equivdm.backbones.wan.shapes import WORDS, TextEmbeddings
+
+
+class WanText:
+    """Tokenizer and text encoder. The encoder is frozen, and computes on its own device and in its own precision."""
+
+    def __init__(self, tokenizer: Any, encoder: nn.Module, words: int = WORDS) -> None:
+        """Take what transformers loads, and the number of tokens that prompts are cut or padded to, at least 1."""
+        if words < 1:
+            raise ValueError(f"words: got {words}, wanted at least 1: give {WORDS}, as Wan is trained with")
+        self.tokenizer, self.words = tokenizer, words
+        self.encoder: Any = encoder.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[str]) -> TextEmbeddings:
+        """Return the embeddings of prompts, zero where a prompt has ended; "" is the empty prompt of guidance.
+
+        Raises ValueError for no prompt.
+        """
+        if isinstance(prompts, str) or not prompts:
+            raise ValueError(f"prompts: got {prompts!r}, wanted a list of at least one: put the prompt in a list")
+        tokens = self.tokenizer(
+            [clean(prompt) for prompt in prompts],
+            padding="max_length",
+            max_length=self.words,
+            truncation=True,
+            return_attention_mask=True,
+            return_tensors="pt",
+        ).to(self.encoder.device)
+        embeddings = self.encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
+        return embeddings.masked_fill(tokens.attention_mask[..., None] == 0, 0)
+
+
+def clean(prompt: str) -> str:
+    """Return a prompt without HTML entities and with single blanks.
+
+    Where `ftfy` is installed it mends broken encodings and makes typographic quotes plain, as in Wan's pipelines.
+    """
+    if find_spec("ftfy"):
+        prompt = import_module("ftfy").fix_text(prompt)
+    # Twice: captions from the web have entities of entities.
+    return re.sub(r"\s+", " ", html.unescape(html.unescape(prompt))).strip()
