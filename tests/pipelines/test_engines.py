@@ -1,6 +1,7 @@
 """DeepSpeed's engine in one process: equal to plain torch in every ZeRO stage, bitwise equal after a reload."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ import torch
 import torch.distributed
 from torch import nn
 
-from pipelines.engines import Engine, load_engine, make_deepspeed, make_plain, save_engine
-from pipelines.fit_config import FitConfig, ParallelConfig
+from pipelines.engines import Engine, MakeEngine, descend, make_deepspeed, make_plain
+from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,7 +24,7 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.distributed.destroy_process_group()
 
 
-def settings(stage: int) -> FitConfig:
+def settings(stage: int = 1) -> FitConfig:
     """A batch of four on one CPU."""
     return FitConfig(batch=4, parallel=ParallelConfig.model_validate({"zero_stage": stage, "cpus_per_worker": 1}))
 
@@ -36,16 +37,25 @@ def network() -> nn.Module:
     return net.to(memory_format=torch.channels_last)
 
 
+def with_stage(stage: int, module: nn.Module, fit: FitConfig, lr: float, updates: int) -> Engine:
+    """Return a DeepSpeed engine of a ZeRO stage."""
+    parallel = fit.parallel.model_copy(update={"zero_stage": stage})
+    return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates)
+
+
+def sample(step: int) -> torch.Tensor:
+    """The data of a step."""
+    return torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+
+
+def miss(engine: Engine, x: torch.Tensor) -> torch.Tensor:
+    """The loss."""
+    return (engine(x) - x.mean((2, 3)).sum(1, keepdim=True)).square().mean()
+
+
 def losses(engine: Engine, first: int, last: int) -> list[float]:
     """Train for some steps, each with data of its own."""
-    values = []
-    for step in range(first, last):
-        x = torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(step))
-        loss = (engine(x) - x.mean((2, 3)).sum(1, keepdim=True)).square().mean()
-        engine.backward(loss)
-        engine.step()
-        values.append(loss.item())
-    return values
+    return [descend(engine, [sample(step)], partial(miss, engine)).item() for step in range(first, last)]
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
@@ -55,14 +65,38 @@ def test_every_stage_does_what_plain_torch_does(stage: int) -> None:
     assert losses(deep, 0, 12) == pytest.approx(losses(plain, 0, 12), rel=1e-4)
 
 
+@pytest.mark.parametrize("make", [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2))])
+def test_micro_batches_change_rounding_only(make: MakeEngine) -> None:
+    whole, parts = (make(network(), settings().model_copy(update={"accumulate": n}), 1e-2, 1) for n in (1, 4))
+    for step in range(6):
+        x = sample(step)
+        loss = descend(whole, [x], partial(miss, whole))
+        assert descend(parts, x.chunk(4), partial(miss, parts)).item() == pytest.approx(loss.item(), rel=1e-5)
+        assert parts.gradient_norm.item() == pytest.approx(whole.gradient_norm.item(), rel=1e-4)
+        assert parts.rate == whole.rate
+    for one, other in zip(whole.module.parameters(), parts.module.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_the_norm_is_that_of_the_gradient_before_clipping(stage: int) -> None:
+    fit = settings(stage).model_copy(update={"optimizer": OptimizerConfig(clip=0.01)})
+    plain, deep = make_plain(network(), fit, 1e-2), make_deepspeed(network(), fit, 1e-2)
+    for step in range(3):
+        for engine in (plain, deep):
+            descend(engine, [sample(step)], partial(miss, engine))
+        assert deep.gradient_norm.item() == pytest.approx(plain.gradient_norm.item(), rel=1e-4)
+        assert plain.gradient_norm > 0.02
+
+
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_a_saved_engine_continues_bitwise(stage: int, tmp_path: Path) -> None:
     fit = settings(stage)
     whole, first, second = (make_deepspeed(network(), fit, 1e-2) for _ in range(3))
     wanted = losses(whole, 0, 9)
     assert losses(first, 0, 5) == wanted[:5]
-    save_engine(first, tmp_path)
-    load_engine(second, tmp_path)
+    first.save(tmp_path / "net")
+    second.load(tmp_path / "net")
     assert losses(second, 5, 9) == wanted[5:]
     for one, other in zip(whole.module.parameters(), second.module.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -70,4 +104,4 @@ def test_a_saved_engine_continues_bitwise(stage: int, tmp_path: Path) -> None:
 
 def test_an_absent_state_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no state of a DeepSpeed engine"):
-        load_engine(make_deepspeed(network(), settings(1), 1e-2), tmp_path / "absent")
+        make_deepspeed(network(), settings(1), 1e-2).load(tmp_path / "absent")
