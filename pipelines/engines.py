@@ -82,7 +82,7 @@ class PlainEngine:
 
     @property
     def rate(self) -> float:
-        return self._schedule.get_last_lr()[0]
+        return float(self._schedule.get_last_lr()[0])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
@@ -212,11 +212,14 @@ def make_deepspeed(module: nn.Module, fit: FitConfig, lr: float, updates: int = 
 
 def deepspeed_config(fit: FitConfig) -> dict[str, Any]:
     """Return DeepSpeed's settings for a job."""
+    zero: dict[str, Any] = {"stage": fit.parallel.zero_stage}
+    if fit.parallel.offload == "optimizer":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": fit.parallel.gpus_per_worker > 0}
     return {
         "train_batch_size": fit.batch,
         "gradient_accumulation_steps": fit.accumulate,
         "gradient_clipping": fit.optimizer.clip,
-        "zero_optimization": {"stage": fit.parallel.zero_stage},
+        "zero_optimization": zero,
         # AdamW of torch on CPUs, too: DeepSpeed's own CPU Adam would have to be compiled first.
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,

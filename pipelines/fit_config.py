@@ -47,10 +47,18 @@ class ParallelConfig(Config):
     """CPUs, and so threads, of each."""
     gpus_per_worker: int = Field(default=0, ge=0, le=1)
     """1 trains on GPUs (bf16), 0 on CPUs (fp32)."""
-    zero_stage: Literal[0, 1, 2] = 1
-    """What DeepSpeed ZeRO shards: 0 nothing, 1 optimizer states, 2 gradients too."""
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    """What DeepSpeed ZeRO shards: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights and their average too."""
+    offload: Literal["none", "optimizer"] = "none"
+    """`optimizer` keeps the optimizer's states in the machine's memory, and steps there. Of ZeRO 1 and above."""
     max_failures: int = Field(default=2, ge=0)
     """Worker failures after which Ray Train gives up."""
+
+    @model_validator(mode="after")
+    def _zero_offloads(self) -> "ParallelConfig":
+        if self.offload != "none" and not self.zero_stage:
+            raise ValueError(f"offload: got {self.offload} with zero_stage=0, wanted a ZeRO stage: set zero_stage=1")
+        return self
 
 
 class FitConfig(Config):

@@ -15,6 +15,7 @@ from pipelines.fit_config import FitConfig
 from pipelines.loader import prefetched
 from pipelines.models import Figure, save_weights
 from pipelines.pace import Pace, speed
+from pipelines.partition import held, share, whole
 from pipelines.store import Store
 
 _STATE = "progress.pt"
@@ -127,7 +128,8 @@ def train_worker(task: FitTask) -> Outcome:
     except Diverged as fault:
         # Returned, not raised: Ray Train would try the same steps again.
         return Outcome(problem=str(fault))
-    weights = save_weights(task.store, task.key, session.ema.state_dict()) if rank == 0 else None
+    average = whole(session.main, session.ema.state_dict())
+    weights = save_weights(task.store, task.key, average) if rank == 0 else None
     return Outcome(weights=weights, history=tuple(session.history), speeds=tuple(session.speeds))
 
 
@@ -136,7 +138,7 @@ def set_up(recipe: Recipe, fit: FitConfig, device: torch.device, make_engine: Ma
     engines = {
         name: make_engine(part.module.to(device), fit, part.lr, part.updates) for name, part in recipe.parts.items()
     }
-    ema = Ema(next(iter(engines.values())).module, fit.ema)
+    ema = Ema(held(next(iter(engines.values())).module), fit.ema)
     return Session(recipe, fit, device, engines, ema)
 
 
@@ -163,7 +165,7 @@ def advance(session: Session, batch: Any, step: int) -> None:
     """Do one step. Its metrics are the recipe's, and gradient norm and learning rate of each engine."""
     rates = [torch.tensor(engine.rate) for engine in session.engines.values()]
     metrics = session.recipe.update(session.engines, batch, step)
-    session.ema.update(session.main, step)
+    session.ema.update(held(session.main), step)
     for number, (name, engine) in enumerate(session.engines.items()):
         prefix = f"{name}_" if number else ""  # as in `loss` and `fake_loss`
         metrics |= {f"{prefix}gradient_norm": engine.gradient_norm, f"{prefix}lr": rates[number]}
@@ -229,11 +231,12 @@ def save(session: Session, rank: int, world: int) -> None:
     """Write a checkpoint: each worker its part of the engines, the first one what all have alike."""
     import ray.train
 
+    average = whole(session.main, session.ema.state_dict())
     with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
         for name, engine in session.engines.items():
             engine.save(Path(folder) / name)
         if rank == 0:
-            torch.save(_state(session, world), Path(folder) / _STATE)
+            torch.save(_state(session, world) | {"ema": average}, Path(folder) / _STATE)
         checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report({"step": session.step}, checkpoint=checkpoint)
 
@@ -249,7 +252,7 @@ def resume(session: Session, folder: Path, world: int) -> str | None:
         )
     for name, engine in session.engines.items():
         engine.load(folder / name)
-    session.ema.load_state_dict(state["ema"])
+    session.ema.load_state_dict(share(session.main, state["ema"]))
     session.step, session.pending = state["step"], state["pending"]
     session.history, session.speeds = ([Figure(*each) for each in state[name]] for name in ("history", "speeds"))
     return None
@@ -261,7 +264,6 @@ def _state(session: Session, world: int) -> dict[str, Any]:
         "history": [tuple(figure) for figure in session.history],
         "speeds": [tuple(figure) for figure in session.speeds],
         "pending": session.pending,
-        "ema": session.ema.state_dict(),
         "workers": world,
         "zero_stage": session.fit.parallel.zero_stage,
     }

@@ -41,7 +41,9 @@ def test_a_plot_says_what_it_is_and_names_its_lines() -> None:
 
 
 def test_rates_and_norms_are_no_losses() -> None:
-    assert loss_curves(trained(Figure(10, "gradient_norm", 3.0), Figure(10, "lr", 1e-3)), 1) == loss_curves(trained(), 1)
+    assert loss_curves(trained(Figure(10, "gradient_norm", 3.0), Figure(10, "lr", 1e-3)), 1) == loss_curves(
+        trained(), 1
+    )
 
 
 def test_positive_losses_are_drawn_over_their_order_of_magnitude() -> None:
