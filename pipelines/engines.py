@@ -13,7 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pipelines.fit_config import FitConfig, OptimizerConfig
 
-_TAG = "state"
+STATE = "state"
+"""Folder or file of an engine's state."""
 
 Part = TypeVar("Part")
 
@@ -101,10 +102,10 @@ class PlainEngine:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        torch.save([part.state_dict() for part in self._parts], folder / _TAG)
+        torch.save([part.state_dict() for part in self._parts], folder / STATE)
 
     def load(self, folder: Path) -> None:
-        for part, state in zip(self._parts, torch.load(folder / _TAG, weights_only=True), strict=True):
+        for part, state in zip(self._parts, torch.load(folder / STATE, weights_only=True), strict=True):
             part.load_state_dict(state)
 
     @property
@@ -176,16 +177,21 @@ class DeepSpeedEngine:
             self._norm = torch.as_tensor(self._engine.get_global_grad_norm())
 
     def save(self, folder: Path) -> None:
-        self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
+        self._engine.save_checkpoint(str(folder), tag=STATE, save_latest=False)
 
     def load(self, folder: Path) -> None:
-        if not (folder / _TAG).is_dir():  # DeepSpeed itself may go on without
+        if not (folder / STATE).is_dir():  # DeepSpeed itself may go on without
             raise FileNotFoundError(f"no state of a DeepSpeed engine at {folder}")
-        self._engine.load_checkpoint(str(folder), tag=_TAG)
+        self._engine.load_checkpoint(str(folder), tag=STATE)
 
 
-def make_deepspeed(module: nn.Module, fit: FitConfig, lr: float, updates: int = 1) -> Engine:
-    """Return a DeepSpeed engine in a process group that exists already (Ray Train's)."""
+def make_deepspeed(
+    module: nn.Module, fit: FitConfig, lr: float, updates: int = 1, *, universal: bool = False
+) -> Engine:
+    """Return a DeepSpeed engine in a process group that exists already (Ray Train's).
+
+    A `universal` one loads what `pipelines.reshard` makes, and saves as the others do.
+    """
     # DeepSpeed decorates its Muon optimizer with torch.compile on import, which loads the whole compiler: 3 s on two
     # cores, for a function that is never called here.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -204,7 +210,7 @@ def make_deepspeed(module: nn.Module, fit: FitConfig, lr: float, updates: int = 
         model=module,
         optimizer=optimizer,
         lr_scheduler=schedule,  # type: ignore[arg-type]  # annotated with the class's name of older torch
-        config=deepspeed_config(fit),
+        config=deepspeed_config(fit) | {"checkpoint": {"load_universal": universal}},
         dist_init_required=False,
     )
     return DeepSpeedEngine(engine)

@@ -2,7 +2,9 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +18,7 @@ from pipelines.loader import prefetched
 from pipelines.models import Figure, save_weights
 from pipelines.pace import Pace, speed
 from pipelines.partition import held, share, whole
+from pipelines.reshard import universal
 from pipelines.store import Store
 
 _STATE = "progress.pt"
@@ -105,6 +108,10 @@ class Session:
         return next(iter(self.engines.values())).module
 
 
+class Misfit(Exception):
+    """A checkpoint cannot be continued with these settings. All workers raise it."""
+
+
 class Diverged(Exception):
     """A metric is not a number. All workers raise it at the same step."""
 
@@ -115,22 +122,35 @@ def train_worker(task: FitTask) -> Outcome:
     import ray.train.torch
 
     torch.set_num_threads(max(1, int(task.fit.parallel.cpus_per_worker)))
-    context, checkpoint = ray.train.get_context(), ray.train.get_checkpoint()
+    context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    recipe = task.make_recipe(ray.train.torch.get_device(), rank, world)
-    session = set_up(recipe, task.fit, ray.train.torch.get_device(), make_deepspeed)
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            if problem := resume(session, Path(folder), world):
-                return Outcome(problem=problem)
     try:
+        session = begin(task, ray.train.torch.get_device(), rank, world)
         run(session, lambda: report(session, task, rank), lambda: save(session, rank, world))
-    except Diverged as fault:
-        # Returned, not raised: Ray Train would try the same steps again.
+    except (Misfit, Diverged) as fault:
+        # Returned, not raised: Ray Train would try the same again.
         return Outcome(problem=str(fault))
     average = whole(session.main, session.ema.state_dict())
     weights = save_weights(task.store, task.key, average) if rank == 0 else None
     return Outcome(weights=weights, history=tuple(session.history), speeds=tuple(session.speeds))
+
+
+def begin(task: FitTask, device: torch.device, rank: int, world: int) -> Session:
+    """Return a worker's session: new, or where the latest checkpoint left it. Raises Misfit."""
+    import ray.train
+
+    recipe, checkpoint = task.make_recipe(device, rank, world), ray.train.get_checkpoint()
+    if checkpoint is None:
+        return set_up(recipe, task.fit, device, make_deepspeed)
+    with checkpoint.as_directory() as folder:
+        state = read_state(Path(folder))
+        converts = must_reshard(state, world, task.fit.parallel.zero_stage)
+        session = set_up(recipe, task.fit, device, partial(make_deepspeed, universal=converts))
+        target = f"runs/{task.key}/universal/{Path(checkpoint.path).name}"
+        converted = universal(task.store, target, Path(folder), session.engines)
+        with converted if converts else nullcontext(Path(folder)) as engines:
+            resume(session, state, engines)
+        return session
 
 
 def set_up(recipe: Recipe, fit: FitConfig, device: torch.device, make_engine: MakeEngine) -> Session:
@@ -241,21 +261,30 @@ def save(session: Session, rank: int, world: int) -> None:
         ray.train.report({"step": session.step}, checkpoint=checkpoint)
 
 
-def resume(session: Session, folder: Path, world: int) -> str | None:
-    """Take over a checkpoint. Returns what is wrong where it cannot be continued with these workers."""
-    state = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
-    mine = (world, session.fit.parallel.zero_stage)
-    if (state["workers"], state["zero_stage"]) != mine:
-        return (
-            f"fit.parallel: got {mine[0]} workers with ZeRO {mine[1]}, but the run was begun with {state['workers']} "
-            f"workers with ZeRO {state['zero_stage']}: continue with those"
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return what of a checkpoint all workers have alike."""
+    return torch.load(folder / _STATE, map_location="cpu", weights_only=True)
+
+
+def must_reshard(state: Mapping[str, Any], workers: int, zero_stage: int) -> bool:
+    """Whether a checkpoint's engines must be converted for these workers. Raises Misfit where they cannot be."""
+    before = state["zero_stage"]
+    if (before == 0) != (zero_stage == 0):
+        raise Misfit(
+            f"fit.parallel.zero_stage: got {zero_stage}, but the run was begun with {before}, and only 1, 2 and 3 can "
+            f"follow each other: continue with {before}"
         )
+    # Without ZeRO every worker has all.
+    return before > 0 and (state["workers"], before) != (workers, zero_stage)
+
+
+def resume(session: Session, state: Mapping[str, Any], folder: Path) -> None:
+    """Take over a checkpoint: what all workers have alike, and the engines in `folder`."""
     for name, engine in session.engines.items():
         engine.load(folder / name)
     session.ema.load_state_dict(share(session.main, state["ema"]))
     session.step, session.pending = state["step"], state["pending"]
     session.history, session.speeds = ([Figure(*each) for each in state[name]] for name in ("history", "speeds"))
-    return None
 
 
 def _state(session: Session, world: int) -> dict[str, Any]:

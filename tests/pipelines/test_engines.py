@@ -12,6 +12,9 @@ from torch import nn
 from pipelines.engines import Engine, MakeEngine, descend, make_deepspeed, make_plain
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
 from pipelines.partition import held, share, whole
+from pipelines.reshard import universal
+from pipelines.settings import StoreConfig
+from pipelines.store import open_store
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,6 +107,23 @@ def test_a_saved_engine_continues_bitwise(stage: int, tmp_path: Path) -> None:
     assert losses(second, 5, 9) == wanted[5:]
     for one, other in zip(held(through.module).values(), held(second.module).values(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 1), (2, 1), (1, 3), (3, 2)])
+def test_a_converted_state_continues_in_any_stage(before: int, now: int, tmp_path: Path) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path / "store")))
+    first = make_deepspeed(network(), settings(before), 1e-2)
+    second = make_deepspeed(network(), settings(now), 1e-2, universal=True)
+    wanted = losses(make_plain(network(), settings(), 1e-2), 0, 9)
+    assert losses(first, 0, 5) == pytest.approx(wanted[:5], rel=1e-4)
+    first.save(tmp_path / "net")
+    for _ in range(2):  # the second time it is there already
+        with universal(store, "converted", tmp_path, ["net"]) as folder:
+            stamps = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    second.load(folder / "net")
+    assert stamps == {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    assert second.rate == first.rate
+    assert losses(second, 5, 9) == pytest.approx(wanted[5:], rel=1e-4)
 
 
 def test_offloading_wants_a_stage() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from equivdm.errors import UsageError
+from equivdm.errors import EquivdmError, UsageError
 from pipelines.engines import make_plain, rate_share
 from pipelines.fit import train
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
-from pipelines.loop import Diverged, FitTask, Outcome, Session, is_due, resume, run, set_up
+from pipelines.loop import Diverged, FitTask, Misfit, Outcome, Session, is_due, must_reshard, run, set_up
 from pipelines.models import WEIGHTS, model_folder
 from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
@@ -48,7 +48,8 @@ def weights(store: Store, key: str) -> dict[str, torch.Tensor]:
     """Exported weights of a key."""
     from safetensors.torch import load_file
 
-    return load_file(store.path(model_folder(key), WEIGHTS))
+    with store.local_copy(model_folder(key), WEIGHTS) as local:
+        return load_file(local)
 
 
 def test_reports_are_means_over_the_steps_between_them() -> None:
@@ -152,12 +153,43 @@ def test_things_are_due_on_their_count_and_at_the_end(done: int, every: int, ste
     assert is_due(done, every, steps) == due
 
 
-@pytest.mark.parametrize(("world", "stage"), [(2, 1), (1, 2)])
-def test_a_run_continues_with_its_own_workers_only(tmp_path: Path, world: int, stage: int) -> None:
-    torch.save({"workers": 1, "zero_stage": 1}, tmp_path / "progress.pt")
-    session = set_up(make_toy(Faults(), CPU, 0, 1), settings(world, zero_stage=stage), CPU, make_plain)
-    problem = resume(session, tmp_path, world)
-    assert f"got {world} workers with ZeRO {stage}, but the run was begun with 1 workers with ZeRO 1" in str(problem)
+@pytest.mark.parametrize(
+    ("before", "now", "converted"),
+    [((2, 1), (2, 1), False), ((2, 1), (1, 1), True), ((2, 3), (2, 1), True), ((2, 0), (1, 0), False)],
+)
+def test_a_checkpoint_is_converted_where_its_parts_do_not_fit(
+    before: tuple[int, int], now: tuple[int, int], converted: bool
+) -> None:
+    assert must_reshard({"workers": before[0], "zero_stage": before[1]}, *now) == converted
+
+
+@pytest.mark.parametrize(("before", "now"), [(0, 1), (3, 0)])
+def test_what_zero_has_never_sharded_is_not_sharded_later(before: int, now: int) -> None:
+    with pytest.raises(Misfit, match=f"got {now}, but the run was begun with {before}, .* continue with {before}"):
+        must_reshard({"workers": 2, "zero_stage": before}, 2, now)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1800)  # two starts of workers each
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize(
+    ("root", "before", "now", "hidden"),
+    [("folder", (2, 1), (1, 1), 32), ("s3", (2, 3), (1, 2), 8192), ("folder", (1, 2), (2, 3), 8192)],
+)
+def test_a_run_continues_with_other_workers(
+    tmp_path: Path, root: str, before: tuple[int, int], now: tuple[int, int], hidden: int
+) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path / "store") if root == "folder" else "s3://videos/others"))
+    with pytest.raises(EquivdmError, match="the same command continues"):
+        fit(store, "toy", settings(*before), Faults(crash_at=18, marker=str(tmp_path / "crashed")), hidden)
+    continued = fit(store, "toy", settings(*now), hidden=hidden)
+    assert store.filesystem.exists(store.path("runs", "toy", "universal"))  # it did continue, and from a conversion
+    plain = alone(hidden=hidden)
+    assert [f[:2] for f in continued.history] == [f[:2] for f in plain.history]
+    assert [f.value for f in continued.history] == pytest.approx([f.value for f in plain.history], rel=1e-3)
+    for name, value in weights(store, "toy").items():
+        torch.testing.assert_close(value, plain.ema.state_dict()[name], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
