@@ -122,6 +122,7 @@ def make_recipe(
     """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
     fit = config.fit
     network = load_weights(store, teacher).to(device).requires_grad_(False)
+    network.recompute = fit.checkpoint_activations
     parts = {
         "student": Part(deepcopy(network).requires_grad_(True).train(), fit.optimizer.lr),
         "fake": Part(deepcopy(network).requires_grad_(True).train(), config.fake_lr, config.fake_updates),

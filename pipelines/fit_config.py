@@ -70,6 +70,9 @@ class FitConfig(Config):
     """Clips of one optimizer step, over all workers and micro-batches."""
     accumulate: int = Field(default=1, ge=1)
     """Micro-batches of a step: more need less memory. Changes rounding only, and is no part of the fingerprint."""
+    checkpoint_activations: bool = False
+    """Compute the activations of each block again in the backward pass instead of keeping them: a third more work, less
+    memory. Changes no result, and is no part of the fingerprint."""
     seed: int = Field(default=0, ge=0)
     """Decides initial weights, order of the clips, and every noise draw."""
     ema: float = Field(default=0.98, ge=0, lt=1)

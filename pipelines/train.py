@@ -101,6 +101,7 @@ def make_recipe(
     """Return the recipe of one worker."""
     fit = config.fit
     denoiser = build_denoiser(config.backbone, seed=derive_seed(fit.seed, "weights"))
+    denoiser.recompute = fit.checkpoint_activations
     samples = SampleConfig(
         seed=fit.seed,
         batch=fit.batch,

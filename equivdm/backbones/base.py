@@ -79,6 +79,10 @@ class Denoiser(Protocol):
 class DenoiserModule(nn.Module):
     """A denoiser with weights."""
 
+    recompute: bool = False
+    """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
+    same values."""
+
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the velocity at x_t = `latents`, t = `times`."""
         raise NotImplementedError

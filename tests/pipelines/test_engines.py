@@ -9,12 +9,22 @@ import torch
 import torch.distributed
 from torch import nn
 
+from equivdm.backbones import build_denoiser
+from equivdm.backbones.base import Conditions
+from equivdm.config import TinyConfig
+from pipelines.distill import make_recipe
 from pipelines.engines import Engine, MakeEngine, descend, make_deepspeed, make_plain
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
+from pipelines.loop import run, set_up
 from pipelines.partition import held, share, whole
 from pipelines.reshard import universal
 from pipelines.settings import StoreConfig
 from pipelines.store import open_store
+from tests.pipelines.fit_cases import distill_job, fit_config, train_job, write_clips
+from tests.pipelines.test_models import finish
+
+WIDE = TinyConfig(width=128, depth=2, heads=2, patch=4)
+"""A network with weights too large for ZeRO 3 to keep whole."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -124,6 +134,39 @@ def test_a_converted_state_continues_in_any_stage(before: int, now: int, tmp_pat
     assert stamps == {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
     assert second.rate == first.rate
     assert losses(second, 5, 9) == pytest.approx(wanted[5:], rel=1e-4)
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_activations_are_computed_again_where_weights_are_partitioned_too(stage: int) -> None:
+    found, conditions = [], Conditions(torch.ones(2, 16, dtype=torch.int64), torch.zeros(2, 2, 16, 16))
+
+    def size(engine: Engine, x: torch.Tensor) -> torch.Tensor:
+        return engine(x, torch.full((2,), 0.5), conditions).square().mean()
+
+    for recompute in (False, True):
+        denoiser = build_denoiser(WIDE, seed=0)
+        denoiser.recompute = recompute
+        engine = make_deepspeed(denoiser, settings(stage), 1e-2)
+        for step in range(3):
+            x = torch.randn(2, 3, 2, 8, 8, generator=torch.Generator().manual_seed(step))
+            descend(engine, [x], partial(size, engine))
+        found.append(whole(engine.module, held(engine.module)))
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
+@pytest.mark.parametrize(("stage", "accumulate"), [(1, 2), (3, 2)])
+def test_a_student_is_distilled_alike_in_every_stage(stage: int, accumulate: int, tmp_path: Path) -> None:
+    # Engines that also run without gradients, between their own steps.
+    wide = train_job(str(tmp_path), fit_config()).model_copy(update={"backbone": WIDE})
+    store = open_store(wide.store)
+    keys, teacher, found = write_clips(store), finish(store, "teacher", wide), []
+    for make, parts in ((make_plain, 1), (partial(with_stage, stage), accumulate)):
+        fit = fit_config(steps=3, report_every=1, accumulate=parts)
+        recipe = make_recipe(distill_job(str(tmp_path), fit), store, teacher, keys, torch.device("cpu"), 0, 1)
+        session = set_up(recipe, fit, torch.device("cpu"), make)
+        run(session, lambda: None, lambda: None)
+        found.append([figure.value for figure in session.history])
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
 
 
 def test_offloading_wants_a_stage() -> None:

@@ -99,10 +99,26 @@ def test_micro_batches_change_rounding_only(tmp_path: Path) -> None:
     assert [f[:2] for f in histories[0]] == [f[:2] for f in histories[1]]
 
 
+def test_activations_that_are_computed_again_change_no_figure(tmp_path: Path) -> None:
+    keys = write_clips(open_store(StoreConfig(root=str(tmp_path))))
+    histories = []
+    for recompute in (False, True):
+        fit = fit_config(steps=4, checkpoint_activations=recompute)
+        job = train_job(str(tmp_path), fit)
+        recipe = make_recipe(job, open_store(job.store), keys, CPU, 0, 1)
+        session = set_up(recipe, fit, CPU, make_plain)
+        assert session.main.recompute == recompute
+        run_steps(session, lambda: None, lambda: None)
+        histories.append(session.history)
+    assert histories[0] == histories[1]
+
+
 def test_the_key_names_what_decides_the_weights() -> None:
     job = train_job("here", fit_config(1))
     key = train_key(job, ["a", "b"])
-    same = [train_job("there", fit_config(2, report_every=5, checkpoint_every=9, accumulate=2))]
+    same = [
+        train_job("there", fit_config(2, report_every=5, checkpoint_every=9, accumulate=2, checkpoint_activations=True))
+    ]
     other = [
         train_job("here", fit_config(1, seed=1)),
         train_job("here", fit_config(1), noise=NoiseConfig(kind="independent")),
