@@ -58,6 +58,9 @@ def with_stage(stage: int, module: nn.Module, fit: FitConfig, lr: float, updates
     return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates)
 
 
+EVERY: list[MakeEngine] = [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2, 3))]
+
+
 def sample(step: int) -> torch.Tensor:
     """The data of a step."""
     return torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(step))
@@ -82,7 +85,7 @@ def test_every_stage_does_what_plain_torch_does(stage: int, offload: str) -> Non
     assert losses(deep, 0, 12) == pytest.approx(losses(plain, 0, 12), rel=1e-4)
 
 
-@pytest.mark.parametrize("make", [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2, 3))])
+@pytest.mark.parametrize("make", EVERY)
 def test_micro_batches_change_rounding_only(make: MakeEngine) -> None:
     first, second = (make(network(), settings().model_copy(update={"accumulate": n}), 1e-2, 1) for n in (1, 4))
     for step in range(6):
@@ -106,10 +109,9 @@ def test_the_norm_is_that_of_the_gradient_before_clipping(stage: int) -> None:
         assert plain.gradient_norm > 0.02
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_a_saved_engine_continues_bitwise(stage: int, tmp_path: Path) -> None:
-    fit = settings(stage)
-    through, first, second = (make_deepspeed(network(), fit, 1e-2) for _ in range(3))
+@pytest.mark.parametrize("make", EVERY)
+def test_a_saved_engine_continues_bitwise(make: MakeEngine, tmp_path: Path) -> None:
+    through, first, second = (make(network(), settings(), 1e-2, 1) for _ in range(3))
     wanted = losses(through, 0, 9)
     assert losses(first, 0, 5) == wanted[:5]
     first.save(tmp_path / "net")
@@ -119,11 +121,12 @@ def test_a_saved_engine_continues_bitwise(stage: int, tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("offload", ["none", "optimizer"])
 @pytest.mark.parametrize(("before", "now"), [(1, 1), (2, 1), (1, 3), (3, 2)])
-def test_a_converted_state_continues_in_any_stage(before: int, now: int, tmp_path: Path) -> None:
+def test_a_converted_state_continues_in_any_stage(before: int, now: int, offload: str, tmp_path: Path) -> None:
     store = open_store(StoreConfig(root=str(tmp_path / "store")))
     first = make_deepspeed(network(), settings(before), 1e-2)
-    second = make_deepspeed(network(), settings(now), 1e-2, universal=True)
+    second = make_deepspeed(network(), settings(now, offload), 1e-2, universal=True)
     wanted = losses(make_plain(network(), settings(), 1e-2), 0, 9)
     assert losses(first, 0, 5) == pytest.approx(wanted[:5], rel=1e-4)
     first.save(tmp_path / "net")
