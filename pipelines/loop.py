@@ -85,7 +85,7 @@ class Outcome:
 
 @dataclass
 class Session:
-    """A worker's state. `step` and what follows it, the engines and the average make a checkpoint."""
+    """A worker's state. `step` to `pending`, the engines and the average make a checkpoint."""
 
     recipe: Recipe
     fit: FitConfig
@@ -96,6 +96,7 @@ class Session:
     """Steps done."""
     history: list[Figure] = field(default_factory=list)
     speeds: list[Figure] = field(default_factory=list)
+    """As in the outcome."""
     pending: list[dict[str, float]] = field(default_factory=list)
     """Metrics of the steps since the last report, mean over the workers."""
     local: list[dict[str, Tensor]] = field(default_factory=list)
