@@ -12,20 +12,23 @@ def warmed_decay(decay: float, updates: int) -> float:
 
 
 class Ema:
-    """theta' <- d theta' + (1 - d) theta, kept in float32 beside the model."""
+    """theta' <- d theta' + (1 - d) theta, kept in float32 beside the model.
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start from a copy of the model's weights. Raises ValueError where `decay` is not in [0, 1)."""
+    The weights are given by name: a model's `state_dict()`, or any part of each that is always the same one.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], decay: float) -> None:
+        """Start from a copy of the weights. Raises ValueError where `decay` is not in [0, 1)."""
         if not 0 <= decay < 1:
             raise ValueError(f"got decay {decay}, wanted 0 <= decay < 1: 0 keeps the last weights")
         self.decay = decay
-        self._average = {name: _copy(value) for name, value in model.state_dict().items()}
+        self._average = {name: _copy(value) for name, value in weights.items()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, weights: Mapping[str, Tensor], step: int) -> None:
         """Take the weights after optimizer step number `step`, counted from 0."""
         weight = 1 - warmed_decay(self.decay, step)
-        for name, value in model.state_dict().items():
+        for name, value in weights.items():
             average = self._average[name]
             if average.is_floating_point():
                 average.lerp_(value.to(average), weight)

@@ -13,7 +13,7 @@ from equivdm.distillation import distribution_matching_loss, fake_loss, generate
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import DistillJob
-from pipelines.engines import Engine, frozen
+from pipelines.engines import Engine, descend, frozen
 from pipelines.fit import TrainSummary, fit_model
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
@@ -83,27 +83,31 @@ class Distillation:
 
     def update(self, engines: Mapping[str, Engine], batch: list[Batch], step: int) -> dict[str, Tensor]:
         """Do one step."""
-        *fakes, last = (part.to(self.device) for part in batch)
+        *fakes, last = batch
         fake_losses = [self._update_fake(engines["student"], engines["fake"], part) for part in fakes]
         loss = self._update_student(engines["student"], engines["fake"], last)
         return {"loss": loss, "fake_loss": torch.stack(fake_losses).mean()}
 
     def _update_fake(self, student: Engine, fake: Engine, batch: Batch) -> Tensor:
-        start, again = batch.noises
-        videos = generate(frozen(student.module, self.device), start, batch.conditions)
-        loss = fake_loss(fake, videos, again, batch.times, batch.conditions)
-        fake.backward(loss)
-        fake.step()
-        return loss.detach()
+        generator = frozen(student.module, self.device)
+
+        def loss(part: Batch) -> Tensor:
+            part = part.to(self.device)
+            start, again = part.noises
+            return fake_loss(fake, generate(generator, start, part.conditions), again, part.times, part.conditions)
+
+        return descend(fake, batch.split(fake.accumulate), loss)
 
     def _update_student(self, student: Engine, fake: Engine, batch: Batch) -> Tensor:
-        start, again = batch.noises
-        videos = generate(student, start, batch.conditions)
         score = frozen(fake.module, self.device)
-        loss = distribution_matching_loss(videos, again, batch.times, batch.conditions, self.teacher, score)
-        student.backward(loss)
-        student.step()
-        return loss.detach()
+
+        def loss(part: Batch) -> Tensor:
+            part = part.to(self.device)
+            start, again = part.noises
+            videos = generate(student, start, part.conditions)
+            return distribution_matching_loss(videos, again, part.times, part.conditions, self.teacher, score)
+
+        return descend(student, batch.split(student.accumulate), loss)
 
 
 def make_recipe(
@@ -118,9 +122,10 @@ def make_recipe(
     """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
     fit = config.fit
     network = load_weights(store, teacher).to(device).requires_grad_(False)
+    network.recompute = fit.checkpoint_activations
     parts = {
         "student": Part(deepcopy(network).requires_grad_(True).train(), fit.optimizer.lr),
-        "fake": Part(deepcopy(network).requires_grad_(True).train(), config.fake_lr),
+        "fake": Part(deepcopy(network).requires_grad_(True).train(), config.fake_lr, config.fake_updates),
     }
     samples = SampleConfig(seed=fit.seed, batch=fit.batch, noise=config.noise or teacher.noise, draws=2)
     loader = Loader(samples, clips, ClipReader(store, clips), rank, world)

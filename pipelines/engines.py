@@ -1,9 +1,10 @@
 """What trains a module: DeepSpeed on a cluster, plain torch in one process."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import cos, pi
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,68 +13,185 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pipelines.fit_config import FitConfig, OptimizerConfig
 
-_TAG = "state"
+STATE = "state"
+"""Folder or file of an engine's state."""
+
+Part = TypeVar("Part")
 
 
 class Engine(Protocol):
     """A module with its optimizer. Calling it calls the module."""
+
+    accumulate: int
+    """Micro-batches of a step."""
 
     @property
     def module(self) -> nn.Module:
         """The module itself, for evaluation without gradients."""
         ...
 
+    @property
+    def rate(self) -> float:
+        """Learning rate of the step to come."""
+        ...
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        """Norm of the latest step's gradient over all weights, before it was clipped; a scalar."""
+        ...
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module."""
         ...
 
-    def backward(self, loss: Tensor) -> object:
-        """Compute gradients, averaged over the workers."""
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a micro-batch's loss, averaged over micro-batches and workers."""
         ...
 
     def step(self) -> None:
-        """Clip the gradients, update the weights, forget the gradients."""
+        """After a step's last micro-batch: clip the gradients, update the weights, forget the gradients."""
         ...
+
+    def save(self, folder: Path) -> None:
+        """Write this worker's part of the state. Every worker must call it."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read it back, into an engine that has done no step. Raises FileNotFoundError where there is none."""
+        ...
+
+
+def descend(engine: Engine, parts: Sequence[Part], loss_of: Callable[[Part], Tensor]) -> Tensor:
+    """Do one optimizer step on micro-batches of equal size. Returns the mean of their losses, without gradient."""
+    losses = []
+    for part in parts:
+        loss = loss_of(part)
+        engine.backward(loss)
+        engine.step()
+        losses.append(loss.detach())
+    return torch.stack(losses).mean()
 
 
 class PlainEngine:
     """One process, plain torch. The same numbers as DeepSpeed's engine up to rounding."""
 
-    def __init__(self, module: nn.Module, config: OptimizerConfig, lr: float) -> None:
-        self.module, self._clip = module, config.clip
-        self._optimizer, self._schedule = make_optimizer(module, config, lr)
+    def __init__(self, module: nn.Module, fit: FitConfig, lr: float, updates: int = 1) -> None:
+        self.module, self.accumulate, self._clip = module, fit.accumulate, fit.optimizer.clip
+        self._optimizer, self._schedule = make_optimizer(module, fit, lr, updates)
+        self._micro_batches = 0
+        self.gradient_norm = torch.zeros(())
+
+    @property
+    def rate(self) -> float:
+        return float(self._schedule.get_last_lr()[0])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
 
     def backward(self, loss: Tensor) -> None:
-        loss.backward()
+        (loss / self.accumulate).backward()
 
     def step(self) -> None:
-        nn.utils.clip_grad_norm_(self.module.parameters(), self._clip)
+        self._micro_batches += 1
+        if self._micro_batches % self.accumulate:
+            return
+        self.gradient_norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._clip)
         self._optimizer.step()
         self._schedule.step()
         self._optimizer.zero_grad()
 
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        torch.save([part.state_dict() for part in self._parts], folder / STATE)
 
-def make_optimizer(module: nn.Module, config: OptimizerConfig, lr: float) -> tuple[AdamW, LambdaLR]:
-    """Return AdamW and its linear warm-up: step n of `warmup` runs at lr * (n + 1) / warmup."""
+    def load(self, folder: Path) -> None:
+        for part, state in zip(self._parts, torch.load(folder / STATE, weights_only=True), strict=True):
+            part.load_state_dict(state)
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        return self.module, self._optimizer, self._schedule
+
+
+def make_optimizer(module: nn.Module, fit: FitConfig, lr: float, updates: int) -> tuple[AdamW, LambdaLR]:
+    """Return AdamW and its schedule, of an optimizer that does `updates` steps to one of the job."""
+    config = fit.optimizer
     optimizer = AdamW(module.parameters(), lr=lr, betas=config.betas, weight_decay=config.weight_decay)
-    warmup = max(1, config.warmup)
-    return optimizer, LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warmup))
+    last = fit.steps * updates - 1
+    return optimizer, LambdaLR(optimizer, lambda step: rate_share(config, step, last))
 
 
-def make_plain(module: nn.Module, fit: FitConfig, lr: float) -> PlainEngine:
+def rate_share(config: OptimizerConfig, step: int, last: int) -> float:
+    """Return the learning rate of an optimizer's step as a share of `lr`: step n of `warmup` has (n + 1) / warmup.
+
+    `step` and `last`, the last one, are counted from 0. After warm-up a cosine falls to its floor, which it reaches
+    in the last step: floor + (1 - floor) (1 + cos(pi s)) / 2 where s of the way is done.
+    """
+    peak = max(config.warmup, 1) - 1
+    if step <= peak or config.schedule == "constant":
+        return min(1.0, (step + 1) / (peak + 1))
+    way = min(1.0, (step - peak) / (last - peak)) if last > peak else 1.0
+    return config.lr_floor + (1 - config.lr_floor) * (1 + cos(pi * way)) / 2
+
+
+def make_plain(module: nn.Module, fit: FitConfig, lr: float, updates: int = 1) -> Engine:
     """Return a plain engine."""
-    return PlainEngine(module, fit.optimizer, lr)
+    return PlainEngine(module, fit, lr, updates)
 
 
-MakeEngine = Callable[[nn.Module, FitConfig, float], Engine]
-"""`make_plain` or `make_deepspeed`."""
+MakeEngine = Callable[[nn.Module, FitConfig, float, int], Engine]
+"""(module, settings, learning rate, optimizer steps to one of the job): `make_plain` or `make_deepspeed`."""
 
 
-def make_deepspeed(module: nn.Module, fit: FitConfig, lr: float) -> Engine:
-    """Return a DeepSpeed engine in a process group that exists already (Ray Train's)."""
+class DeepSpeedEngine:
+    """A DeepSpeed engine, under the names of ours."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine, self.accumulate = engine, int(engine.gradient_accumulation_steps())
+        self._norm = torch.zeros(())
+
+    @property
+    def module(self) -> nn.Module:
+        return self._engine.module
+
+    @property
+    def rate(self) -> float:
+        return self._engine.get_lr()[0]
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        return self._norm
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._engine(*args, **kwargs)
+
+    def backward(self, loss: Tensor) -> None:
+        self._engine.backward(loss)
+
+    def step(self) -> None:
+        last, sharded = self._engine.is_gradient_accumulation_boundary(), self._engine.zero_optimization()
+        if last and not sharded:  # nothing but ZeRO keeps the norm
+            self._norm = nn.utils.get_total_norm([p.grad for p in self.module.parameters() if p.grad is not None])
+        self._engine.step()
+        if last and sharded:
+            self._norm = torch.as_tensor(self._engine.get_global_grad_norm())
+
+    def save(self, folder: Path) -> None:
+        self._engine.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        if not (folder / STATE).is_dir():  # DeepSpeed itself may go on without
+            raise FileNotFoundError(f"no state of a DeepSpeed engine at {folder}")
+        self._engine.load_checkpoint(str(folder), tag=STATE)
+
+
+def make_deepspeed(
+    module: nn.Module, fit: FitConfig, lr: float, updates: int = 1, *, universal: bool = False
+) -> Engine:
+    """Return a DeepSpeed engine in a process group that exists already (Ray Train's).
+
+    A `universal` one loads what `pipelines.reshard` makes, and saves as the others do.
+    """
     # DeepSpeed decorates its Muon optimizer with torch.compile on import, which loads the whole compiler: 3 s on two
     # cores, for a function that is never called here.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -87,24 +205,27 @@ def make_deepspeed(module: nn.Module, fit: FitConfig, lr: float) -> Engine:
     deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined]
     for parameter in module.parameters():  # DeepSpeed broadcasts weights as bytes, which wants plain strides
         parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
-    optimizer, schedule = make_optimizer(module, fit.optimizer, lr)
+    optimizer, schedule = make_optimizer(module, fit, lr, updates)
     engine, *_ = deepspeed.initialize(
         model=module,
         optimizer=optimizer,
         lr_scheduler=schedule,  # type: ignore[arg-type]  # annotated with the class's name of older torch
-        config=deepspeed_config(fit),
+        config=deepspeed_config(fit) | {"checkpoint": {"load_universal": universal}},
         dist_init_required=False,
     )
-    return cast(Engine, engine)
+    return DeepSpeedEngine(engine)
 
 
 def deepspeed_config(fit: FitConfig) -> dict[str, Any]:
     """Return DeepSpeed's settings for a job."""
+    zero: dict[str, Any] = {"stage": fit.parallel.zero_stage}
+    if fit.parallel.offload == "optimizer":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": fit.parallel.gpus_per_worker > 0}
     return {
         "train_batch_size": fit.batch,
-        "gradient_accumulation_steps": 1,
+        "gradient_accumulation_steps": fit.accumulate,
         "gradient_clipping": fit.optimizer.clip,
-        "zero_optimization": {"stage": fit.parallel.zero_stage},
+        "zero_optimization": zero,
         # AdamW of torch on CPUs, too: DeepSpeed's own CPU Adam would have to be compiled first.
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
@@ -112,18 +233,6 @@ def deepspeed_config(fit: FitConfig) -> dict[str, Any]:
         "torch_autocast": {"enabled": fit.parallel.gpus_per_worker > 0, "dtype": "bfloat16"},
         "steps_per_print": 10**9,  # the board has the figures
     }
-
-
-def save_engine(engine: Any, folder: Path) -> None:
-    """Write this worker's part of a DeepSpeed engine's state. Every worker must call it."""
-    engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
-
-
-def load_engine(engine: Any, folder: Path) -> None:
-    """Read it back. Raises FileNotFoundError where there is none: DeepSpeed itself may go on without."""
-    if not (folder / _TAG).is_dir():
-        raise FileNotFoundError(f"no state of a DeepSpeed engine at {folder}")
-    engine.load_checkpoint(str(folder), tag=_TAG)
 
 
 def frozen(module: nn.Module, device: torch.device) -> Callable[..., Any]:

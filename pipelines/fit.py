@@ -14,7 +14,7 @@ from pipelines.config import DistillJob, TrainJob
 from pipelines.fit_config import FitConfig
 from pipelines.loader import share
 from pipelines.loop import FitTask, MakeRecipe, Outcome, train_worker
-from pipelines.models import ModelRecord, find_model, register_model
+from pipelines.models import Figure, ModelRecord, find_model, register_model
 from pipelines.progress import Advance, progress
 from pipelines.ray_session import is_embedded, ray_session
 from pipelines.record import new_run
@@ -34,6 +34,8 @@ class TrainSummary:
     model: ModelRecord
     fresh: bool
     """Whether this run made the model; False where it was there already."""
+    speeds: tuple[Figure, ...] = ()
+    """Clips a second and the like, where this run made the model."""
 
     @property
     def ok(self) -> bool:
@@ -42,8 +44,8 @@ class TrainSummary:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The last reported metrics."""
-        return {figure.metric: figure.value for figure in self.model.history}
+        """The last reported metrics, and the last speed."""
+        return {figure.metric: figure.value for figure in (*self.model.history, *self.speeds)}
 
 
 def fit_model(
@@ -56,7 +58,7 @@ def fit_model(
     started = time.monotonic()
     if record := find_model(store, key):
         return TrainSummary(job.job, time.monotonic() - started, record, fresh=False)
-    share(job.fit.batch, 0, job.fit.parallel.workers)  # before any worker starts
+    share(job.fit.batch, 0, job.fit.parallel.workers, job.fit.accumulate)  # before any worker starts
     task = FitTask(key, f"{job.job} {job.name}", store, job.fit, make_recipe)
     with ray_session(job.ray):
         outcome = train(task, job.ray)
@@ -75,7 +77,7 @@ def fit_model(
     )
     # The checkpoints have served: a model is never trained on, and they are many times its size.
     store.filesystem.rm(run_folder(store, key), recursive=True)
-    return TrainSummary(job.job, time.monotonic() - started, record, fresh=True)
+    return TrainSummary(job.job, time.monotonic() - started, record, fresh=True, speeds=outcome.speeds)
 
 
 def run_folder(store: Store, key: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from equivdm.config import Config
 
@@ -17,12 +17,25 @@ class OptimizerConfig(Config):
     """Learning rate after warm-up."""
     warmup: int = Field(default=20, ge=0)
     """Steps of linear warm-up."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """After warm-up: `constant` stays at `lr`; `cosine` falls along half a cosine and ends with the last step."""
+    lr_floor: float = Field(default=0.0, ge=0, le=1)
+    """Of `cosine`: what it falls to, as a share of `lr`."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay of the first and second moments."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay."""
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
+
+    @model_validator(mode="after")
+    def _only_a_cosine_has_a_floor(self) -> "OptimizerConfig":
+        if self.lr_floor and self.schedule != "cosine":
+            raise ValueError(
+                f"lr_floor: got {self.lr_floor} with schedule={self.schedule}, wanted schedule=cosine: "
+                "set that, or leave the floor out"
+            )
+        return self
 
 
 class ParallelConfig(Config):
@@ -34,10 +47,18 @@ class ParallelConfig(Config):
     """CPUs, and so threads, of each."""
     gpus_per_worker: int = Field(default=0, ge=0, le=1)
     """1 trains on GPUs (bf16), 0 on CPUs (fp32)."""
-    zero_stage: Literal[0, 1, 2] = 1
-    """What DeepSpeed ZeRO shards: 0 nothing, 1 optimizer states, 2 gradients too."""
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    """What DeepSpeed ZeRO shards: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights and their average too."""
+    offload: Literal["none", "optimizer"] = "none"
+    """`optimizer` keeps the optimizer's states in the machine's memory, and steps there. Of ZeRO 1 and above."""
     max_failures: int = Field(default=2, ge=0)
     """Worker failures after which Ray Train gives up."""
+
+    @model_validator(mode="after")
+    def _zero_offloads(self) -> "ParallelConfig":
+        if self.offload != "none" and not self.zero_stage:
+            raise ValueError(f"offload: got {self.offload} with zero_stage=0, wanted a ZeRO stage: set zero_stage=1")
+        return self
 
 
 class FitConfig(Config):
@@ -46,7 +67,12 @@ class FitConfig(Config):
     steps: int = Field(default=200, ge=1)
     """Optimizer steps (of the student, in distillation)."""
     batch: int = Field(default=4, ge=1)
-    """Clips of one step, over all workers."""
+    """Clips of one optimizer step, over all workers and micro-batches."""
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches of a step: more need less memory. Changes rounding only, and is no part of the fingerprint."""
+    checkpoint_activations: bool = False
+    """Compute the activations of each block again in the backward pass instead of keeping them: a third more work, less
+    memory. Changes no result, and is no part of the fingerprint."""
     seed: int = Field(default=0, ge=0)
     """Decides initial weights, order of the clips, and every noise draw."""
     ema: float = Field(default=0.98, ge=0, lt=1)

@@ -77,6 +77,12 @@ class Batch:
         noises = tuple(noise.to(device) for noise in self.noises)
         return Batch(self.latents.to(device), noises, self.times.to(device), self.conditions.to(device))
 
+    def split(self, count: int) -> list["Batch"]:
+        """Return the batch as `count` micro-batches in order, of equal size where `count` divides its samples."""
+        noises = zip(*(draw.chunk(count) for draw in self.noises), strict=True)
+        rest = (self.latents.chunk(count), noises, self.times.chunk(count), self.conditions.split(count))
+        return [Batch(*part) for part in zip(*rest, strict=True)]
+
 
 class ClipReader:
     """Clips by key, straight from their data files; the latest used stay in memory."""
@@ -110,12 +116,17 @@ class ClipReader:
         )
 
 
-def share(batch: int, rank: int, workers: int) -> range:
-    """Return a worker's slots of a batch. Raises UsageError where the batch cannot be shared out."""
+def share(batch: int, rank: int, workers: int, accumulate: int = 1) -> range:
+    """Return a worker's slots of a batch. Raises UsageError where it cannot be shared out, or cut in micro-batches."""
     if batch % workers:
         raise UsageError(
             f"fit.batch: got {batch} clips for {workers} workers, wanted a multiple of the workers: "
             "change fit.batch or fit.parallel.workers"
+        )
+    if batch // workers % accumulate:
+        raise UsageError(
+            f"fit.accumulate: got {accumulate} micro-batches for the {batch // workers} clips of a worker, "
+            "wanted a divisor of them: change fit.accumulate, fit.batch or fit.parallel.workers"
         )
     size = batch // workers
     return range(rank * size, (rank + 1) * size)

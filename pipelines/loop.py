@@ -2,7 +2,9 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from equivdm.ema import Ema
-from pipelines.engines import Engine, MakeEngine, load_engine, make_deepspeed, save_engine
+from pipelines.engines import Engine, MakeEngine, make_deepspeed
 from pipelines.fit_config import FitConfig
 from pipelines.loader import prefetched
 from pipelines.models import Figure, save_weights
+from pipelines.pace import Pace, speed
+from pipelines.partition import held, share, whole
+from pipelines.reshard import universal
 from pipelines.store import Store
 
 _STATE = "progress.pt"
@@ -25,6 +30,8 @@ class Part:
 
     module: nn.Module
     lr: float
+    updates: int = 1
+    """Optimizer steps to one step of the recipe."""
 
 
 class Recipe(Protocol):
@@ -70,13 +77,15 @@ class Outcome:
     weights: str | None = None
     """sha256 of the exported weights; None from workers other than the first."""
     history: tuple[Figure, ...] = ()
+    speeds: tuple[Figure, ...] = field(default=(), compare=False)
+    """As the history, by `pipelines.pace`: no two runs have them alike."""
     problem: str | None = None
     """Why the training cannot go on, where trying again cannot help."""
 
 
 @dataclass
 class Session:
-    """A worker's state. `step` and what follows it, the engines and the average make a checkpoint."""
+    """A worker's state. `step` to `pending`, the engines and the average make a checkpoint."""
 
     recipe: Recipe
     fit: FitConfig
@@ -86,15 +95,22 @@ class Session:
     step: int = 0
     """Steps done."""
     history: list[Figure] = field(default_factory=list)
+    speeds: list[Figure] = field(default_factory=list)
+    """As in the outcome."""
     pending: list[dict[str, float]] = field(default_factory=list)
     """Metrics of the steps since the last report, mean over the workers."""
     local: list[dict[str, Tensor]] = field(default_factory=list)
     """Metrics of the latest steps, of this worker alone; they are fetched from the device as late as possible."""
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def main(self) -> nn.Module:
         """The module that is averaged and exported."""
         return next(iter(self.engines.values())).module
+
+
+class Misfit(Exception):
+    """A checkpoint cannot be continued with these settings. All workers raise it."""
 
 
 class Diverged(Exception):
@@ -107,48 +123,73 @@ def train_worker(task: FitTask) -> Outcome:
     import ray.train.torch
 
     torch.set_num_threads(max(1, int(task.fit.parallel.cpus_per_worker)))
-    context, checkpoint = ray.train.get_context(), ray.train.get_checkpoint()
+    context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    recipe = task.make_recipe(ray.train.torch.get_device(), rank, world)
-    session = set_up(recipe, task.fit, ray.train.torch.get_device(), make_deepspeed)
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            if problem := resume(session, Path(folder), world):
-                return Outcome(problem=problem)
     try:
+        session = begin(task, ray.train.torch.get_device(), rank, world)
         run(session, lambda: report(session, task, rank), lambda: save(session, rank, world))
-    except Diverged as fault:
-        # Returned, not raised: Ray Train would try the same steps again.
+    except (Misfit, Diverged) as fault:
+        # Returned, not raised: Ray Train would try the same again.
         return Outcome(problem=str(fault))
-    weights = save_weights(task.store, task.key, session.ema.state_dict()) if rank == 0 else None
-    return Outcome(weights=weights, history=tuple(session.history))
+    average = whole(session.main, session.ema.state_dict())
+    weights = save_weights(task.store, task.key, average) if rank == 0 else None
+    return Outcome(weights=weights, history=tuple(session.history), speeds=tuple(session.speeds))
+
+
+def begin(task: FitTask, device: torch.device, rank: int, world: int) -> Session:
+    """Return a worker's session: new, or where the latest checkpoint left it. Raises Misfit."""
+    import ray.train
+
+    recipe, checkpoint = task.make_recipe(device, rank, world), ray.train.get_checkpoint()
+    if checkpoint is None:
+        return set_up(recipe, task.fit, device, make_deepspeed)
+    with checkpoint.as_directory() as folder:
+        state = read_state(Path(folder))
+        converts = must_reshard(state, world, task.fit.parallel.zero_stage)
+        session = set_up(recipe, task.fit, device, partial(make_deepspeed, universal=converts))
+        target = f"runs/{task.key}/universal/{Path(checkpoint.path).name}"
+        converted = universal(task.store, target, Path(folder), session.engines)
+        with converted if converts else nullcontext(Path(folder)) as engines:
+            resume(session, state, engines)
+        return session
 
 
 def set_up(recipe: Recipe, fit: FitConfig, device: torch.device, make_engine: MakeEngine) -> Session:
     """Return a session at step 0."""
-    engines = {name: make_engine(part.module.to(device), fit, part.lr) for name, part in recipe.parts.items()}
-    ema = Ema(next(iter(engines.values())).module, fit.ema)
+    engines = {
+        name: make_engine(part.module.to(device), fit, part.lr, part.updates) for name, part in recipe.parts.items()
+    }
+    ema = Ema(held(next(iter(engines.values())).module), fit.ema)
     return Session(recipe, fit, device, engines, ema)
 
 
 def run(session: Session, on_report: Callable[[], None], on_checkpoint: Callable[[], None]) -> None:
     """Do the steps that are left. Raises Diverged where a metric stops being a number."""
-    steps = session.fit.steps
-    for step, batch in prefetched(session.recipe.batch, session.step, steps):
+    fit, pace = session.fit, session.pace
+    pace.resume()
+    for step, batch in prefetched(session.recipe.batch, session.step, fit.steps):
+        pace.arrived()
         advance(session, batch, step)
-        if is_due(session.step, session.fit.report_every, steps):
-            collect(session)
+        reports, saves = (is_due(session.step, every, fit.steps) for every in (fit.report_every, fit.checkpoint_every))
+        if reports or saves:
+            collect(session)  # a device has done its work then, so that the step's time is counted whole
+        pace.stepped()
+        if reports:
             summarise(session)
             on_report()
-        if is_due(session.step, session.fit.checkpoint_every, steps):
-            collect(session)
+        if saves:
             on_checkpoint()
+        pace.resume()
 
 
 def advance(session: Session, batch: Any, step: int) -> None:
-    """Do one step."""
+    """Do one step. Its metrics are the recipe's, and gradient norm and learning rate of each engine."""
+    rates = [torch.tensor(engine.rate) for engine in session.engines.values()]
     metrics = session.recipe.update(session.engines, batch, step)
-    session.ema.update(session.main, step)
+    session.ema.update(held(session.main), step)
+    for number, (name, engine) in enumerate(session.engines.items()):
+        prefix = f"{name}_" if number else ""  # as in `loss` and `fake_loss`
+        metrics |= {f"{prefix}gradient_norm": engine.gradient_norm, f"{prefix}lr": rates[number]}
     session.local.append(metrics)
     session.step = step + 1
 
@@ -162,17 +203,21 @@ def collect(session: Session) -> None:
     """Move the latest metrics from `local` to `pending`, as means over the workers. Raises Diverged."""
     if not session.local:
         return
-    names = list(session.local[0])
-    table = torch.stack([torch.stack([row[name].detach().double() for name in names]) for row in session.local])
-    if torch.distributed.is_initialized():
-        torch.distributed.all_reduce(table)
-        table /= torch.distributed.get_world_size()
-    first = session.step - len(session.local)
-    for offset, row in enumerate(table.tolist()):
+    names, to = list(session.local[0]), {"device": session.device, "dtype": torch.float64}
+    rows = [torch.stack([row[name].detach().to(**to) for name in names]) for row in session.local]
+    first = session.step - len(rows)
+    for offset, row in enumerate(_mean_over_workers(torch.stack(rows)).tolist()):
         figures = dict(zip(names, row, strict=True))
         _check(figures, first + offset)
         session.pending.append(figures)
     session.local.clear()
+
+
+def _mean_over_workers(table: Tensor) -> Tensor:
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(table)
+        table /= torch.distributed.get_world_size()
+    return table
 
 
 def _check(figures: Mapping[str, float], step: int) -> None:
@@ -185,17 +230,21 @@ def _check(figures: Mapping[str, float], step: int) -> None:
 
 
 def summarise(session: Session) -> None:
-    """Move `pending` to the history, as means over the steps."""
+    """Move `pending` to the history, as means over the steps, and note the speed since the last report."""
     for name in session.pending[0]:
         mean = sum(figures[name] for figures in session.pending) / len(session.pending)
         session.history.append(Figure(session.step, name, mean))
     session.pending.clear()
+    means = _mean_over_workers(torch.tensor(session.pace.take(), dtype=torch.float64, device=session.device))
+    seconds, waited = means.tolist()
+    session.speeds += [Figure(session.step, *each) for each in speed(session.fit.batch, seconds, waited).items()]
 
 
 def report(session: Session, task: FitTask, rank: int) -> None:
     """Tell the driver the latest figures."""
     if rank == 0 and task.board is not None:
-        latest = {figure.metric: figure.value for figure in session.history if figure.step == session.step}
+        figures = (figure for figure in (*session.history, *session.speeds) if figure.step == session.step)
+        latest = {figure.metric: figure.value for figure in figures}
         task.board.tell.remote(session.step, latest)
 
 
@@ -203,38 +252,48 @@ def save(session: Session, rank: int, world: int) -> None:
     """Write a checkpoint: each worker its part of the engines, the first one what all have alike."""
     import ray.train
 
+    average = whole(session.main, session.ema.state_dict())
     with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
         for name, engine in session.engines.items():
-            save_engine(engine, Path(folder) / name)
+            engine.save(Path(folder) / name)
         if rank == 0:
-            torch.save(_state(session, world), Path(folder) / _STATE)
+            torch.save(_state(session, world) | {"ema": average}, Path(folder) / _STATE)
         checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report({"step": session.step}, checkpoint=checkpoint)
 
 
-def resume(session: Session, folder: Path, world: int) -> str | None:
-    """Take over a checkpoint. Returns what is wrong where it cannot be continued with these workers."""
-    state = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
-    mine = (world, session.fit.parallel.zero_stage)
-    if (state["workers"], state["zero_stage"]) != mine:
-        return (
-            f"fit.parallel: got {mine[0]} workers with ZeRO {mine[1]}, but the run was begun with {state['workers']} "
-            f"workers with ZeRO {state['zero_stage']}: continue with those"
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return what of a checkpoint all workers have alike."""
+    return torch.load(folder / _STATE, map_location="cpu", weights_only=True)
+
+
+def must_reshard(state: Mapping[str, Any], workers: int, zero_stage: int) -> bool:
+    """Whether a checkpoint's engines must be converted for these workers. Raises Misfit where they cannot be."""
+    before = state["zero_stage"]
+    if (before == 0) != (zero_stage == 0):
+        raise Misfit(
+            f"fit.parallel.zero_stage: got {zero_stage}, but the run was begun with {before}, and only 1, 2 and 3 can "
+            f"follow each other: continue with {before}"
         )
+    # Without ZeRO every worker has all.
+    return before > 0 and (state["workers"], before) != (workers, zero_stage)
+
+
+def resume(session: Session, state: Mapping[str, Any], folder: Path) -> None:
+    """Take over a checkpoint: what all workers have alike, and the engines in `folder`."""
     for name, engine in session.engines.items():
-        load_engine(engine, folder / name)
-    session.ema.load_state_dict(state["ema"])
+        engine.load(folder / name)
+    session.ema.load_state_dict(share(session.main, state["ema"]))
     session.step, session.pending = state["step"], state["pending"]
-    session.history = [Figure(*figure) for figure in state["history"]]
-    return None
+    session.history, session.speeds = ([Figure(*each) for each in state[name]] for name in ("history", "speeds"))
 
 
 def _state(session: Session, world: int) -> dict[str, Any]:
     return {
         "step": session.step,
         "history": [tuple(figure) for figure in session.history],
+        "speeds": [tuple(figure) for figure in session.speeds],
         "pending": session.pending,
-        "ema": session.ema.state_dict(),
         "workers": world,
         "zero_stage": session.fit.parallel.zero_stage,
     }

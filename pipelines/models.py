@@ -30,6 +30,11 @@ class Figure(NamedTuple):
     metric: str
     value: float
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether it is a loss; gradient norms and learning rates are others."""
+        return self.metric.endswith("loss")
+
 
 @dataclass(frozen=True)
 class ModelRecord:

@@ -14,7 +14,7 @@ from equivdm.seeds import derive_seed
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import TrainJob
-from pipelines.engines import Engine
+from pipelines.engines import Engine, descend
 from pipelines.fit import TrainSummary, fit_model
 from pipelines.fit_config import FitConfig
 from pipelines.identity import fingerprint
@@ -65,7 +65,11 @@ def train_key(config: TrainJob, clips: Sequence[str]) -> str:
 
 def fit_identity(fit: FitConfig) -> dict[str, object]:
     """Return what of the common settings can change the weights by more than rounding."""
-    return fit.model_dump(include={"steps", "batch", "seed", "ema", "optimizer"}, mode="json")
+    identity = fit.model_dump(include={"steps", "batch", "seed", "ema", "optimizer"}, mode="json")
+    if fit.optimizer.schedule == "constant":  # as before there was a choice, so that models keep their keys
+        for name in ("schedule", "lr_floor"):
+            del identity["optimizer"][name]
+    return identity
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,13 @@ class Denoising:
 
     def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
         """Do one step of flow matching."""
-        batch = batch.to(self.device)
         denoiser = engines["denoiser"]
-        loss = flow_matching_loss(denoiser, batch.latents, batch.noises[0], batch.times, batch.conditions)
-        denoiser.backward(loss)
-        denoiser.step()
-        return {"loss": loss.detach()}
+
+        def loss(part: Batch) -> Tensor:
+            part = part.to(self.device)
+            return flow_matching_loss(denoiser, part.latents, part.noises[0], part.times, part.conditions)
+
+        return {"loss": descend(denoiser, batch.split(denoiser.accumulate), loss)}
 
 
 def make_recipe(
@@ -96,6 +101,7 @@ def make_recipe(
     """Return the recipe of one worker."""
     fit = config.fit
     denoiser = build_denoiser(config.backbone, seed=derive_seed(fit.seed, "weights"))
+    denoiser.recompute = fit.checkpoint_activations
     samples = SampleConfig(
         seed=fit.seed,
         batch=fit.batch,

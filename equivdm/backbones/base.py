@@ -31,6 +31,10 @@ class Conditions:
         """Return the same conditions on `device`."""
         return Conditions(self.tokens.to(device), self.control.to(device))
 
+    def split(self, count: int) -> list["Conditions"]:
+        """Return those of the first samples, the next, and so on: `count` parts where it divides the samples."""
+        return [Conditions(*part) for part in zip(self.tokens.chunk(count), self.control.chunk(count), strict=True)]
+
     def masked(self, keep_text: Bool[Tensor, " batch"], keep_control: Bool[Tensor, " batch"]) -> "Conditions":
         """Return a copy in which samples that are not kept have no caption, or no dense condition."""
         tokens = self.tokens * keep_text[:, None]
@@ -74,6 +78,10 @@ class Denoiser(Protocol):
 
 class DenoiserModule(nn.Module):
     """A denoiser with weights."""
+
+    recompute: bool = False
+    """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
+    same values."""
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the velocity at x_t = `latents`, t = `times`."""

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from equivdm.backbones.base import (
     Conditions,
@@ -131,7 +132,10 @@ class TinyDenoiser(DenoiserModule):
         x = self.embed(x)
         rotary = _rotary(x, self.heads)
         for block in self.blocks:
-            x = block(x, context, rotary)
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(block, x, context, rotary, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, context, rotary)
         scale, shift = self.modulation(context).chunk(2, dim=-1)
         x = self.unembed(_modulate(x, scale, shift))
         return rearrange(x, "b t h w (p q c) -> (b t) c (h p) (w q)", p=side, q=side)

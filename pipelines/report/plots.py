@@ -23,7 +23,7 @@ SERIES = ("#040401", "#040402", "#040403", "#040404", "#040405", "#040406")
 def loss_curves(model: ModelRecord, colour: int | None) -> str:
     """A model's losses over its steps as SVG: the first metric in its method's colour, others beside it in grey."""
     lines: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for figure in model.history:
+    for figure in (figure for figure in model.history if figure.is_loss):
         lines[figure.metric].append((figure.step, figure.value))
     canvas, axes = _blank(width=4.6, height=2.4)
     own = ACCENT if colour is None else SERIES[colour % len(SERIES)]
@@ -105,6 +105,10 @@ def _variables() -> dict[str, str]:
 
 
 def curves_of(material: Material) -> list[tuple[ModelRecord, str]]:
-    """Every model with the plot of its losses; models without a history are left out."""
+    """Every model with the plot of its losses; models without any are left out."""
     colours = {method.model.key: method.colour for method in material.methods}
-    return [(model, loss_curves(model, colours.get(model.key))) for model in material.models if model.history]
+    return [
+        (model, loss_curves(model, colours.get(model.key)))
+        for model in material.models
+        if any(figure.is_loss for figure in model.history)
+    ]

@@ -58,6 +58,17 @@ def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone() -> Non
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+def test_activations_that_are_computed_again_change_no_bit() -> None:
+    gradients = []
+    for recompute in (False, True):
+        denoiser = awake().requires_grad_(True)
+        denoiser.recompute = recompute
+        x = torch.randn(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        denoiser(x, torch.tensor([0.3, 0.8]), conditions(2, 4, 16, 16)).square().mean().backward()
+        gradients.append([parameter.grad for parameter in denoiser.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
 def test_samples_do_not_see_each_other() -> None:
     denoiser, x, t = awake(), torch.randn(3, 3, 4, 8, 8), torch.tensor([0.1, 0.5, 0.9])
     given = conditions(3, 4, 16, 16)

@@ -11,11 +11,14 @@ from pipelines.engines import make_plain
 from pipelines.loop import run as run_steps
 from pipelines.loop import set_up
 from pipelines.models import ModelRecord, load_denoiser, load_weights
+from pipelines.pace import speed
 from pipelines.store import Store, open_store
 from tests.pipelines.fit_cases import distill_job, fit_config, train_job, write_clips
 from tests.pipelines.test_models import finish
 
 CPU = torch.device("cpu")
+
+FIGURES = ("loss", "fake_loss", "gradient_norm", "lr", "fake_gradient_norm", "fake_lr")
 
 
 def with_teacher(root: Path) -> tuple[Store, list[str], ModelRecord]:
@@ -35,9 +38,7 @@ def test_a_step_updates_the_fake_score_and_then_the_student(tmp_path: Path) -> N
     assert all(torch.equal(a.noises[1], b.noises[1]) for a, b in zip(recipe.batch(1), later.values(), strict=True))
     session = set_up(recipe, fit, CPU, make_plain)
     run_steps(session, lambda: None, lambda: None)
-    assert [(f.step, f.metric) for f in session.history] == [
-        (step, name) for step in (1, 2, 3, 4) for name in ("loss", "fake_loss")
-    ]
+    assert [(f.step, f.metric) for f in session.history] == [(step, name) for step in (1, 2, 3, 4) for name in FIGURES]
     start = load_weights(store, teacher).state_dict()
     for name in ("student", "fake"):
         moved = session.engines[name].module.state_dict()
@@ -67,7 +68,8 @@ def test_a_student_on_two_workers(tmp_path: Path) -> None:
     summary = run(job)
     assert summary.fresh
     assert summary.model.parent == teacher.key
-    assert set(summary.figures) == {"loss", "fake_loss"}
+    assert tuple(summary.figures) == (*FIGURES, *speed(1, 1.0, 0.0))
+    assert tuple({figure.metric: None for figure in summary.model.history}) == FIGURES
     denoiser, _, record = load_denoiser(store, "student")
     assert record == summary.model
     assert (record.sampler.steps, record.backbone, record.noise) == (1, teacher.backbone, teacher.noise)

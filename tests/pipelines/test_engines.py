@@ -1,6 +1,7 @@
 """DeepSpeed's engine in one process: equal to plain torch in every ZeRO stage, bitwise equal after a reload."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,22 @@ import torch
 import torch.distributed
 from torch import nn
 
-from pipelines.engines import Engine, load_engine, make_deepspeed, make_plain, save_engine
-from pipelines.fit_config import FitConfig, ParallelConfig
+from equivdm.backbones import build_denoiser
+from equivdm.backbones.base import Conditions
+from equivdm.config import TinyConfig
+from pipelines.distill import make_recipe
+from pipelines.engines import Engine, MakeEngine, descend, make_deepspeed, make_plain
+from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
+from pipelines.loop import run, set_up
+from pipelines.partition import held, share, whole
+from pipelines.reshard import universal
+from pipelines.settings import StoreConfig
+from pipelines.store import open_store
+from tests.pipelines.fit_cases import distill_job, fit_config, train_job, write_clips
+from tests.pipelines.test_models import finish
+
+WIDE = TinyConfig(width=128, depth=2, heads=2, patch=4)
+"""A network with weights too large for ZeRO 3 to keep whole."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,51 +38,160 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.distributed.destroy_process_group()
 
 
-def settings(stage: int) -> FitConfig:
+def settings(stage: int = 1, offload: str = "none") -> FitConfig:
     """A batch of four on one CPU."""
-    return FitConfig(batch=4, parallel=ParallelConfig.model_validate({"zero_stage": stage, "cpus_per_worker": 1}))
+    parallel = {"zero_stage": stage, "offload": offload, "cpus_per_worker": 1}
+    return FitConfig(batch=4, parallel=ParallelConfig.model_validate(parallel))
 
 
 def network() -> nn.Module:
-    """A convolution whose weights are stored channels last, and a linear layer."""
+    """A convolution whose weights are stored channels last, and a linear layer too large for ZeRO 3 to keep whole."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.GELU(), nn.Flatten(), nn.Linear(8 * 16, 4))
+        net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.GELU(), nn.Flatten(), nn.Linear(8 * 16, 1024), nn.Linear(1024, 4))
     return net.to(memory_format=torch.channels_last)
+
+
+def with_stage(stage: int, module: nn.Module, fit: FitConfig, lr: float, updates: int) -> Engine:
+    """Return a DeepSpeed engine of a ZeRO stage."""
+    parallel = fit.parallel.model_copy(update={"zero_stage": stage})
+    return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates)
+
+
+EVERY: list[MakeEngine] = [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2, 3))]
+
+
+def sample(step: int) -> torch.Tensor:
+    """The data of a step."""
+    return torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+
+
+def miss(engine: Engine, x: torch.Tensor) -> torch.Tensor:
+    """The loss."""
+    return (engine(x) - x.mean((2, 3)).sum(1, keepdim=True)).square().mean()
 
 
 def losses(engine: Engine, first: int, last: int) -> list[float]:
     """Train for some steps, each with data of its own."""
-    values = []
-    for step in range(first, last):
-        x = torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(step))
-        loss = (engine(x) - x.mean((2, 3)).sum(1, keepdim=True)).square().mean()
-        engine.backward(loss)
-        engine.step()
-        values.append(loss.item())
-    return values
+    return [descend(engine, [sample(step)], partial(miss, engine)).item() for step in range(first, last)]
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2])
-def test_every_stage_does_what_plain_torch_does(stage: int) -> None:
-    fit = settings(stage)
+@pytest.mark.parametrize(
+    ("stage", "offload"), [(0, "none"), *((stage, place) for stage in (1, 2, 3) for place in ("none", "optimizer"))]
+)
+def test_every_stage_does_what_plain_torch_does(stage: int, offload: str) -> None:
+    fit = settings(stage, offload)
     plain, deep = make_plain(network(), fit, 1e-2), make_deepspeed(network(), fit, 1e-2)
     assert losses(deep, 0, 12) == pytest.approx(losses(plain, 0, 12), rel=1e-4)
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2])
-def test_a_saved_engine_continues_bitwise(stage: int, tmp_path: Path) -> None:
-    fit = settings(stage)
-    whole, first, second = (make_deepspeed(network(), fit, 1e-2) for _ in range(3))
-    wanted = losses(whole, 0, 9)
+@pytest.mark.parametrize("make", EVERY)
+def test_micro_batches_change_rounding_only(make: MakeEngine) -> None:
+    first, second = (make(network(), settings().model_copy(update={"accumulate": n}), 1e-2, 1) for n in (1, 4))
+    for step in range(6):
+        x = sample(step)
+        loss = descend(first, [x], partial(miss, first))
+        assert descend(second, x.chunk(4), partial(miss, second)).item() == pytest.approx(loss.item(), rel=1e-5)
+        assert second.gradient_norm.item() == pytest.approx(first.gradient_norm.item(), rel=1e-4)
+        assert second.rate == first.rate
+    for one, other in zip(held(first.module).values(), held(second.module).values(), strict=True):
+        assert (one - other).norm() < 1e-3 * one.norm()
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_the_norm_is_that_of_the_gradient_before_clipping(stage: int) -> None:
+    fit = settings(stage).model_copy(update={"optimizer": OptimizerConfig(clip=0.01)})
+    plain, deep = make_plain(network(), fit, 1e-2), make_deepspeed(network(), fit, 1e-2)
+    for step in range(3):
+        for engine in (plain, deep):
+            descend(engine, [sample(step)], partial(miss, engine))
+        assert deep.gradient_norm.item() == pytest.approx(plain.gradient_norm.item(), rel=1e-4)
+        assert plain.gradient_norm > 0.02
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_a_saved_engine_continues_bitwise(make: MakeEngine, tmp_path: Path) -> None:
+    through, first, second = (make(network(), settings(), 1e-2, 1) for _ in range(3))
+    wanted = losses(through, 0, 9)
     assert losses(first, 0, 5) == wanted[:5]
-    save_engine(first, tmp_path)
-    load_engine(second, tmp_path)
+    first.save(tmp_path / "net")
+    second.load(tmp_path / "net")
     assert losses(second, 5, 9) == wanted[5:]
-    for one, other in zip(whole.module.parameters(), second.module.parameters(), strict=True):
+    for one, other in zip(held(through.module).values(), held(second.module).values(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("offload", ["none", "optimizer"])
+@pytest.mark.parametrize(("before", "now"), [(1, 1), (2, 1), (1, 3), (3, 2)])
+def test_a_converted_state_continues_in_any_stage(before: int, now: int, offload: str, tmp_path: Path) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path / "store")))
+    first = make_deepspeed(network(), settings(before), 1e-2)
+    second = make_deepspeed(network(), settings(now, offload), 1e-2, universal=True)
+    wanted = losses(make_plain(network(), settings(), 1e-2), 0, 9)
+    assert losses(first, 0, 5) == pytest.approx(wanted[:5], rel=1e-4)
+    first.save(tmp_path / "net")
+    for _ in range(2):  # the second time it is there already
+        with universal(store, "converted", tmp_path, ["net"]) as folder:
+            stamps = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    second.load(folder / "net")
+    assert stamps == {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    assert second.rate == first.rate
+    assert losses(second, 5, 9) == pytest.approx(wanted[5:], rel=1e-4)
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_activations_are_computed_again_where_weights_are_partitioned_too(stage: int) -> None:
+    found, conditions = [], Conditions(torch.ones(2, 16, dtype=torch.int64), torch.zeros(2, 2, 16, 16))
+
+    def size(engine: Engine, x: torch.Tensor) -> torch.Tensor:
+        return engine(x, torch.full((2,), 0.5), conditions).square().mean()
+
+    for recompute in (False, True):
+        denoiser = build_denoiser(WIDE, seed=0)
+        denoiser.recompute = recompute
+        engine = make_deepspeed(denoiser, settings(stage), 1e-2)
+        for step in range(3):
+            x = torch.randn(2, 3, 2, 8, 8, generator=torch.Generator().manual_seed(step))
+            descend(engine, [x], partial(size, engine))
+        found.append(whole(engine.module, held(engine.module)))
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
+@pytest.mark.parametrize(("stage", "accumulate"), [(1, 2), (3, 2)])
+def test_a_student_is_distilled_alike_in_every_stage(stage: int, accumulate: int, tmp_path: Path) -> None:
+    # Engines that also run without gradients, between their own steps.
+    wide = train_job(str(tmp_path), fit_config()).model_copy(update={"backbone": WIDE})
+    store = open_store(wide.store)
+    keys, teacher, found = write_clips(store), finish(store, "teacher", wide), []
+    for make, parts in ((make_plain, 1), (partial(with_stage, stage), accumulate)):
+        fit = fit_config(steps=3, report_every=1, accumulate=parts)
+        recipe = make_recipe(distill_job(str(tmp_path), fit), store, teacher, keys, torch.device("cpu"), 0, 1)
+        session = set_up(recipe, fit, torch.device("cpu"), make)
+        run(session, lambda: None, lambda: None)
+        found.append([figure.value for figure in session.history])
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+
+
+def test_offloading_wants_a_stage() -> None:
+    with pytest.raises(ValueError, match="offload: got optimizer with zero_stage=0, wanted a ZeRO stage"):
+        settings(0, "optimizer")
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_what_workers_hold_is_put_together_and_shared_out_again(stage: int) -> None:
+    plain, deep = make_plain(network(), settings(), 1e-2), make_deepspeed(network(), settings(stage), 1e-2)
+    for engine in (plain, deep):
+        losses(engine, 0, 3)
+    parts = held(deep.module)
+    assert all((part.dim() == 1) >= (stage == 3) for part in parts.values())
+    tensors = whole(deep.module, parts)
+    for name, value in plain.module.state_dict().items():
+        assert tensors[name].shape == value.shape
+        assert (tensors[name] - value).norm() < 1e-3 * value.norm()
+    again = share(deep.module, tensors)
+    assert all(torch.equal(again[name], part) for name, part in parts.items())
 
 
 def test_an_absent_state_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no state of a DeepSpeed engine"):
-        load_engine(make_deepspeed(network(), settings(1), 1e-2), tmp_path / "absent")
+        make_deepspeed(network(), settings(1), 1e-2).load(tmp_path / "absent")

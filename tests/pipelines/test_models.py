@@ -18,7 +18,8 @@ HISTORY = (Figure(2, "loss", 0.5), Figure(4, "loss", 0.25))
 
 def finish(store: Store, key: str, job: object, parent: str | None = None, seed: int = 0) -> ModelRecord:
     """Write a model with random weights."""
-    weights = save_weights(store, key, build_denoiser(BACKBONE, seed).state_dict())
+    backbone = job.backbone if isinstance(job, TrainJob) else BACKBONE
+    weights = save_weights(store, key, build_denoiser(backbone, seed).state_dict())
     return register_model(store, job, key, parent, weights=weights, steps=4, history=HISTORY, run="run", seconds=1.5)
 
 

@@ -40,6 +40,12 @@ def test_a_plot_says_what_it_is_and_names_its_lines() -> None:
     assert "loss" not in texts(loss_curves(trained(), 1))  # one line needs no legend
 
 
+def test_rates_and_norms_are_no_losses() -> None:
+    assert loss_curves(trained(Figure(10, "gradient_norm", 3.0), Figure(10, "lr", 1e-3)), 1) == loss_curves(
+        trained(), 1
+    )
+
+
 def test_positive_losses_are_drawn_over_their_order_of_magnitude() -> None:
     assert {"0.02", "0.05", "0.1"} <= set(texts(loss_curves(trained(), 0)))
     assert "0.04" not in texts(loss_curves(trained(), 0))

@@ -80,24 +80,56 @@ def test_the_recipe_learns_without_ray(tmp_path: Path) -> None:
     keys = write_clips(store, count=2)
     session = set_up(make_recipe(job, store, keys, CPU, 0, 1), fit, CPU, make_plain)
     run_steps(session, lambda: None, lambda: None)
-    losses = [figure.value for figure in session.history]
+    losses = [figure.value for figure in session.history if figure.is_loss]
     assert len(losses) == 3
     assert losses[-1] < 0.9 * losses[0], losses
+
+
+def test_micro_batches_change_rounding_only(tmp_path: Path) -> None:
+    keys = write_clips(open_store(StoreConfig(root=str(tmp_path))))
+    histories = []
+    for accumulate in (1, 4):
+        fit = fit_config(steps=8, accumulate=accumulate)
+        job = train_job(str(tmp_path), fit)
+        session = set_up(make_recipe(job, open_store(job.store), keys, CPU, 0, 1), fit, CPU, make_plain)
+        run_steps(session, lambda: None, lambda: None)
+        histories.append(session.history)
+    one, four = ([figure.value for figure in history] for history in histories)
+    assert four == pytest.approx(one, rel=1e-3)
+    assert [f[:2] for f in histories[0]] == [f[:2] for f in histories[1]]
+
+
+def test_activations_that_are_computed_again_change_no_figure(tmp_path: Path) -> None:
+    keys = write_clips(open_store(StoreConfig(root=str(tmp_path))))
+    histories = []
+    for recompute in (False, True):
+        fit = fit_config(steps=4, checkpoint_activations=recompute)
+        job = train_job(str(tmp_path), fit)
+        recipe = make_recipe(job, open_store(job.store), keys, CPU, 0, 1)
+        session = set_up(recipe, fit, CPU, make_plain)
+        assert session.main.recompute == recompute
+        run_steps(session, lambda: None, lambda: None)
+        histories.append(session.history)
+    assert histories[0] == histories[1]
 
 
 def test_the_key_names_what_decides_the_weights() -> None:
     job = train_job("here", fit_config(1))
     key = train_key(job, ["a", "b"])
-    same = [train_job("there", fit_config(2, report_every=5, checkpoint_every=9))]
+    same = [
+        train_job("there", fit_config(2, report_every=5, checkpoint_every=9, accumulate=2, checkpoint_activations=True))
+    ]
     other = [
         train_job("here", fit_config(1, seed=1)),
         train_job("here", fit_config(1), noise=NoiseConfig(kind="independent")),
         train_job("here", fit_config(1), text_dropout=0.2),
         train_job("here", fit_config(1), name="other"),
+        train_job("here", fit_config(1, optimizer=OptimizerConfig(warmup=3, schedule="cosine"))),
+        train_job("here", fit_config(1, optimizer=OptimizerConfig(warmup=3, schedule="cosine", lr_floor=0.1))),
     ]
     assert {train_key(each, ["b", "a"]) for each in same} == {key}
     keys = {train_key(each, ["a", "b"]) for each in other} | {train_key(job, ["a"])}
-    assert len(keys) == 5
+    assert len(keys) == 7
     assert key not in keys
 
 
@@ -108,6 +140,8 @@ def test_requests_that_cannot_work_say_so_before_anything_starts(tmp_path: Path)
     uneven, _ = prepared(tmp_path / "uneven", fit_config(3))
     with pytest.raises(UsageError, match="got 4 clips for 3 workers"):
         run(uneven)
+    with pytest.raises(UsageError, match="got 3 micro-batches for the 2 clips of a worker"):
+        run(train_job(str(tmp_path / "uneven"), fit_config(2, accumulate=3)))
     write_clips(open_store(StoreConfig(root=str(tmp_path / "uneven"))), fingerprint="e" * 64)
     with pytest.raises(UsageError, match="2 preprocess configs"):
         run(uneven)

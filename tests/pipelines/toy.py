@@ -47,9 +47,9 @@ class Toy:
         return {"loss": loss.detach(), "size": nan if step == self.faults.diverge_at else batch.abs().mean()}
 
 
-def make_toy(faults: Faults, device: torch.device, rank: int, world: int) -> Toy:
-    """Return the recipe of one worker."""
+def make_toy(faults: Faults, device: torch.device, rank: int, world: int, hidden: int = 32) -> Toy:
+    """Return the recipe of one worker. ZeRO 3 keeps the weights of a net with few `hidden` units whole."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16))
-    return Toy({"net": Part(net, 1e-2)}, share(8, rank, world), faults)
+        net = nn.Sequential(nn.Linear(16, hidden), nn.GELU(), nn.Linear(hidden, 16))
+    return Toy({"net": Part(net, 0.32 / hidden)}, share(8, rank, world), faults)
