@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from pipelines import store
 from pipelines.ray_session import ray_session
 from pipelines.settings import RayConfig
 
@@ -42,6 +43,12 @@ def s3_endpoint() -> Iterator[str]:
         boto3.client("s3").create_bucket(Bucket="videos")
         yield f"http://127.0.0.1:{port}"
     server.stop()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 clients that are made from here on try twice, not for a minute: for servers that are not there."""
+    monkeypatch.setitem(store._PATIENCE, "retries", {"mode": "standard", "max_attempts": 2})
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def test_a_store_is_tried(tmp_path: Path) -> None:
     assert "cannot be written" in broken.found
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_bucket_is_tried_where_the_environment_says_it_is(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     works = doctor.store_works("s3://videos/doctor")
     assert (works.state, s3_endpoint in works.found) == ("ok", True)

@@ -82,6 +82,7 @@ def test_a_bucket_that_does_not_exist_is_refused(s3_endpoint: str) -> None:
         open_store(StoreConfig(root="s3://no-such-bucket/prefix"))
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_server_out_of_reach_is_one_line_too(monkeypatch: pytest.MonkeyPatch, s3_endpoint: str) -> None:
     del s3_endpoint  # its credentials are set
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
