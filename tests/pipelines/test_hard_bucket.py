@@ -30,8 +30,8 @@ FILTERED = {
 EMPTY = {"real/zero_byte.webm", "synth/zero_byte.mp4"}
 """The same bytes, and so one item."""
 
-CUT = {"synth/hard_cut_at_24.mp4": [(0, 16), (24, 40)], "synth/cross_fade_16_32.mp4": [(0, 16), (32, 48)]}
-"""Windows of videos of two shots."""
+SCENES = {"synth/hard_cut_at_24.mp4": [(0, 24), (24, 48)], "synth/cross_fade_16_32.mp4": [(0, 16), (32, 48)]}
+"""First frame, and first after it, of what is one scene and no other."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,9 @@ def test_what_does_not_decode_is_quarantined_with_its_cause(rows: dict[str, list
             assert {(row["outcome"], row["error"]) for row in rows[path]} == {("quarantined", end.error.__name__)}, path
 
 
-@pytest.mark.parametrize("path", CUT)
+@pytest.mark.parametrize("path", SCENES)
 def test_no_window_shows_two_scenes(path: str, rows: dict[str, list[dict]]) -> None:
-    windows = sorted((row["indices"][0], row["indices"][-1] + 1) for row in rows[path])
-    assert windows == [pytest.approx(window, abs=2) for window in CUT[path]]
+    windows = [(row["indices"][0], row["indices"][-1] + 1) for row in rows[path]]
+    assert windows
+    for first, after in windows:  # a fade is found to a frame
+        assert any(start - 1 <= first and after <= stop + 1 for start, stop in SCENES[path]), windows
