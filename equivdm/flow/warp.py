@@ -24,7 +24,8 @@ def warp_back(
     picture: Float[np.ndarray, "height width *channels"] | UInt8[np.ndarray, "height width *channels"],
     flow: Field,
 ) -> Float32[np.ndarray, "height width *channels"]:
-    """Sample a picture at p + flow(p), bilinearly; positions beyond the border take the border's value.
+    """Sample a picture at p + flow(p), bilinearly; positions beyond the border take the border's value, those that are
+    not known (NaN) become NaN.
 
     With the forward flow of frame k and frame k + 1 as picture this rebuilds frame k. cv2.remap rounds positions to
     1/32 px, which a measurement of motion must not do.
@@ -90,7 +91,7 @@ def _is_inside(place: float, size: int) -> bool:
 
 @inlined
 def _within(place: float, size: int) -> float:
-    """Clip a position to the centres of the outermost pixels; one that is not known becomes 0."""
+    """Clip a position to the centres of the outermost pixels; NaN, which is no index, becomes 0."""
     return min(place, size - 1.0) if place >= 0 else 0.0
 
 
@@ -122,10 +123,11 @@ def _sample(
     height, width, channels = picture.shape
     for row in range(height):
         for column in range(width):
-            x = _within(column + np.float64(flow[row, column, 0]), width)
-            y = _within(row + np.float64(flow[row, column, 1]), height)
+            u, v = flow[row, column, 0], flow[row, column, 1]
+            x, y = _within(column + np.float64(u), width), _within(row + np.float64(v), height)
+            known = not (np.isnan(u) or np.isnan(v))
             for channel in range(channels):
-                sampled[row, column, channel] = _bilinear(picture, x, y, channel)
+                sampled[row, column, channel] = _bilinear(picture, x, y, channel) if known else np.float32(np.nan)
 
 
 @kernel

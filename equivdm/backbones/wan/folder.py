@@ -106,7 +106,8 @@ def _downloaded(model: str, part: str) -> Path:
 def _weight_files(folder: Path) -> list[Path]:
     index = folder / f"{WEIGHTS}.index.json"
     names = set(read_settings(index).get("weight_map", {}).values()) if index.is_file() else {WEIGHTS}
-    missing = [name for name in sorted(names) if not (folder / name).is_file()]
+    # A name is a file of this folder: an index comes from outside, and leads nowhere else.
+    missing = [name for name in sorted(names) if Path(name).name != name or not (folder / name).is_file()]
     if missing or not names:
         raise UsageError(f"model: {folder} lacks {', '.join(missing) or 'weights'}: copy or download it whole")
     return [folder / name for name in sorted(names)]

@@ -1,9 +1,11 @@
 """Wan 2.1 from and to diffusers' folders. `model` is a local folder, or OWNER/NAME of the hub (see `find_part`)."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from equivdm.backbones.wan.codec import WanCodec
 from equivdm.backbones.wan.denoiser import WanDenoiser
@@ -13,50 +15,39 @@ from equivdm.backbones.wan.shapes import WORDS
 from equivdm.backbones.wan.text import WanText
 from equivdm.errors import UsageError
 
+Device = torch.device | str
+
+Part = TypeVar("Part")
+
 TRANSFORMERS = ("WanTransformer3DModel", "WanVACETransformer3DModel")
 
 
-def load_denoiser(model: str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> WanDenoiser:
+def load_denoiser(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu") -> WanDenoiser:
     """Return the network of text to video, or of VACE, whichever the model has.
 
     Raises UsageError where it is no Wan 2.1, or another kind of it.
     """
-    folder = find_part(model, "transformer")
-    network = build_empty(folder, TRANSFORMERS)
-    try:
-        denoiser = WanDenoiser(network)
-    except ValueError as error:
-        raise UsageError(f"model: {folder}: {error}") from error
-    fill(network, folder, dtype, device)
-    return denoiser
+    return _load(find_part(model, "transformer"), TRANSFORMERS, WanDenoiser, dtype, device)
 
 
-def load_codec(model: str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> WanCodec:
+def load_codec(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu") -> WanCodec:
     """Return the autoencoder; float32 is what Wan's pipelines recommend for it.
 
     Raises UsageError where it is not Wan 2.1's.
     """
-    folder = find_part(model, "vae")
-    vae = build_empty(folder, ("AutoencoderKLWan",))
-    try:
-        codec = WanCodec(vae)
-    except ValueError as error:
-        raise UsageError(f"model: {folder}: {error}") from error
-    fill(vae, folder, dtype, device)
-    return codec
+    return _load(find_part(model, "vae"), ("AutoencoderKLWan",), WanCodec, dtype, device)
 
 
-def load_text(
-    model: str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", words: int = WORDS
-) -> WanText:
-    """Return tokenizer and text encoder. Needs transformers.
+def load_text(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu", words: int = WORDS) -> WanText:
+    """Return tokenizer and text encoder. Needs transformers, and ftfy for prompts.
 
-    Raises UsageError where they are not Wan's, or transformers is not installed.
+    Raises UsageError where they are not Wan's, or one of the two is not installed.
     """
     try:
+        import ftfy  # noqa: F401  # or it would be missed at the first prompt only
         from transformers import AutoTokenizer, UMT5EncoderModel
     except ModuleNotFoundError as error:
-        raise UsageError("model: transformers is not installed: pip install 'equivdm[wan]'") from error
+        raise UsageError(f"model: {error.name} is not installed: pip install 'equivdm[wan]'") from error
     encoder, tokenizer = (find_part(model, part) for part in ("text_encoder", "tokenizer"))
     kind = read_settings(encoder / "config.json").get("model_type")
     if kind != "umt5":
@@ -91,3 +82,15 @@ def save_pipeline(folder: str | Path, denoiser: WanDenoiser, codec: WanCodec, te
         scheduler=published_scheduler(shift),
         transformer=denoiser.network,
     ).save_pretrained(folder)
+
+
+def _load(
+    folder: Path, classes: tuple[str, ...], wrap: Callable[[nn.Module], Part], dtype: torch.dtype, device: Device
+) -> Part:
+    network = build_empty(folder, classes)
+    try:
+        part = wrap(network)  # before the weights are read: they may be many
+    except ValueError as error:
+        raise UsageError(f"model: {folder}: {error}") from error
+    fill(network, folder, dtype, device)
+    return part

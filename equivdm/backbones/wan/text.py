@@ -3,8 +3,6 @@
 import html
 import re
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -44,11 +42,11 @@ class WanText:
 
 
 def clean(prompt: str) -> str:
-    """Return a prompt without HTML entities and with single blanks.
+    """Return a prompt without HTML entities and with single blanks, as Wan's pipelines do where `ftfy` is installed.
 
-    Where `ftfy` is installed it mends broken encodings and makes typographic quotes plain, as in Wan's pipelines.
+    That mends broken encodings and makes typographic quotes plain.
     """
-    if find_spec("ftfy"):
-        prompt = import_module("ftfy").fix_text(prompt)
+    import ftfy
+
     # Twice: captions from the web have entities of entities.
-    return re.sub(r"\s+", " ", html.unescape(html.unescape(prompt))).strip()
+    return re.sub(r"\s+", " ", html.unescape(html.unescape(ftfy.fix_text(prompt)))).strip()

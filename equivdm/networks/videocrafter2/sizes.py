@@ -7,51 +7,17 @@ GROUPS = 32
 
 
 @dataclass(frozen=True)
-class UNetSizes:
-    """Sizes of the UNet. Raises ValueError where the widths do not divide."""
+class _Levels:
+    """What both networks have: levels of convolutions, from fine to coarse."""
 
     latents: int = 4
     """Channels of the latents."""
     width: int = 320
-    """Channels of the finest level; a multiple of 32 and of `head_width`."""
-    factors: tuple[int, ...] = (1, 2, 4, 4)
-    """Channels of each level in multiples of `width`, from fine to coarse; each has half the rows of the one before."""
-    blocks: int = 2
-    """Residual blocks of a level on the way down; on the way up there is one more."""
-    attending: int = 3
-    """Levels with attention, counted from the finest. The middle always has it."""
-    head_width: int = 64
-    """Channels of an attention head."""
-    text_width: int = 1024
-    """Channels of the text encoder's output."""
-
-    def __post_init__(self) -> None:
-        _check_width(self.width, GROUPS)
-        _check_width(self.width, self.head_width)
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level."""
-        return tuple(self.width * factor for factor in self.factors)
-
-    @property
-    def stride(self) -> int:
-        """Latent rows and columns come in multiples of it."""
-        return 2 ** (len(self.factors) - 1)
-
-
-@dataclass(frozen=True)
-class AutoencoderSizes:
-    """Sizes of the autoencoder. Raises ValueError where the width does not divide."""
-
-    latents: int = 4
-    """Channels of the latents."""
-    width: int = 128
     """Channels of the finest level; a multiple of 32."""
     factors: tuple[int, ...] = (1, 2, 4, 4)
     """Channels of each level in multiples of `width`, from fine to coarse; each has half the rows of the one before."""
     blocks: int = 2
-    """Residual blocks of a level of the encoder; the decoder's have one more."""
+    """Residual blocks of a level on the way to the coarsest; on the way back there is one more."""
 
     def __post_init__(self) -> None:
         _check_width(self.width, GROUPS)
@@ -63,8 +29,33 @@ class AutoencoderSizes:
 
     @property
     def stride(self) -> int:
-        """Pixels along each side of a latent cell."""
+        """Rows and columns of the finest level to one of the coarsest."""
         return 2 ** (len(self.factors) - 1)
+
+
+@dataclass(frozen=True)
+class UNetSizes(_Levels):
+    """Sizes of the UNet; latents come in multiples of `stride`. Raises ValueError where the widths do not divide."""
+
+    attending: int = 3
+    """Levels with attention, counted from the finest. The middle always has it."""
+    head_width: int = 64
+    """Channels of an attention head, of which `width` is a multiple too."""
+    text_width: int = 1024
+    """Channels of the text encoder's output."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_width(self.width, self.head_width)
+
+
+@dataclass(frozen=True)
+class AutoencoderSizes(_Levels):
+    """Sizes of the autoencoder; a latent cell has `stride` pixels a side. Raises ValueError where the width does not
+    divide."""
+
+    width: int = 128
+    """Channels of the finest level; a multiple of 32."""
 
 
 def _check_width(width: int, divisor: int) -> None:

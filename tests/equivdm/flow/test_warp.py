@@ -56,6 +56,18 @@ def test_colours_show_direction_and_speed() -> None:
     assert half.tolist() == [255, 159, 159] or half.tolist() == [255, 160, 160]
 
 
+def test_an_unknown_vector_shows_nothing_and_changes_no_other_pixel() -> None:
+    picture = np.random.default_rng(0).random((12, 16, 3), dtype=np.float32)
+    flow = _constant(0.3, -0.2)
+    whole = warp_back(picture, flow)
+    flow[2, 3, 0] = flow[5, 1, 1] = np.nan
+    warped, unknown = warp_back(picture, flow), np.isnan(flow).any(-1)
+    assert np.isnan(warped[unknown]).all()
+    np.testing.assert_array_equal(warped[~unknown], whole[~unknown])
+    assert not in_frame(flow)[unknown].any()
+    assert occlusion(flow[None], -flow[None], 0.5, 0.01)[0][unknown].all()
+
+
 def test_wrong_arguments_are_refused() -> None:
     # The tests' shape checks may speak before the functions do.
     with pytest.raises((ValueError, TypeCheckError)):

@@ -13,25 +13,13 @@ from safetensors.torch import load_file, save_file
 from transformers import UMT5EncoderModel
 
 from equivdm.backbones.wan.denoiser import WanDenoiser
-from equivdm.backbones.wan.folder import build_empty
+from equivdm.backbones.wan.folder import WEIGHTS, build_empty
 from equivdm.backbones.wan.load import TRANSFORMERS, load_codec, load_denoiser, load_text, save_pipeline
 from equivdm.errors import UsageError
 from tests.equivdm.backbones.wan import tiny
 
 TIMES = torch.tensor([0.5])
 CONTROL = torch.randn(1, 96, *tiny.GRID, generator=torch.Generator().manual_seed(7))
-
-
-class PlainWan(WanTransformer3DModel):
-    """As diffusers loads it where accelerate is not installed: in one precision."""
-
-    _keep_in_fp32_modules = None
-
-
-class PlainVACE(WanVACETransformer3DModel):
-    """Likewise."""
-
-    _keep_in_fp32_modules = None
 
 
 @pytest.fixture
@@ -74,7 +62,9 @@ def test_what_was_saved_is_loaded(saved: tuple[bool, Path]) -> None:
 
 def test_diffusers_loads_each_part(saved: tuple[bool, Path]) -> None:
     vace, folder = saved
-    network = (PlainVACE if vace else PlainWan).from_pretrained(folder, subfolder="transformer")
+    network = (WanVACETransformer3DModel if vace else WanTransformer3DModel).from_pretrained(
+        folder, subfolder="transformer"
+    )
     assert_same(WanDenoiser(network), tiny.denoiser(vace))
     vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae")
     assert all(
@@ -85,7 +75,6 @@ def test_diffusers_loads_each_part(saved: tuple[bool, Path]) -> None:
 
 
 def test_diffusers_loads_the_pipeline(saved: tuple[bool, Path]) -> None:
-    pytest.importorskip("accelerate", reason="diffusers loads Wan's transformers with accelerate only")
     vace, folder = saved
     pipeline = (WanVACEPipeline if vace else WanPipeline).from_pretrained(folder)
     assert pipeline.scheduler.config.flow_shift == 3.0
@@ -105,6 +94,15 @@ def test_weights_in_several_files(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"^model: .* lacks diffusion_pytorch_model-00001-of-.*: copy or download it whole$"
     ):
+        load_denoiser(str(tmp_path))
+
+
+def test_an_index_leads_to_no_other_folder(tmp_path: Path) -> None:
+    tiny.denoiser().save(tmp_path)
+    folder = tmp_path / "transformer"
+    (folder / WEIGHTS).rename(tmp_path / "outside.safetensors")
+    (folder / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"a": "../outside.safetensors"}}))
+    with pytest.raises(UsageError, match=r"lacks \.\./outside\.safetensors"):
         load_denoiser(str(tmp_path))
 
 

@@ -71,8 +71,8 @@ def test_vace_takes_the_pipelines_path(batched: bool, masked: bool, strength: fl
         5,
         video=pictures(tiny.condition()),
         mask=pictures(mask.to(torch.uint8) * 255) if masked else None,
-        prompt_embeds=prompt,  # the pipeline cleans prompts with ftfy only
-        negative_prompt_embeds=negative,
+        prompt=PROMPT,
+        negative_prompt=NEGATIVE,
         conditioning_scale=strength,
     )
     control = vace_control(CODEC, control_video(tiny.condition()), mask if masked else None)
