@@ -7,7 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, check_size
+from equivdm.backbones import build_denoiser, check_size, targets_of
+from equivdm.backbones.base import DenoiserModule
+from equivdm.config import BackboneConfig, LoraConfig
 from equivdm.errors import UsageError
 from equivdm.objective import flow_matching_loss
 from equivdm.seeds import derive_seed
@@ -20,6 +22,7 @@ from pipelines.fit_config import FitConfig
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.loop import Part
+from pipelines.models import ModelRecord, load_weights, newest_model
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 
@@ -36,17 +39,34 @@ def run(config: TrainJob) -> TrainSummary:
             check_size(config.backbone, height, width)
         except ValueError as error:
             raise UsageError(f"backbone: {error}") from error
-    clips = [row["key"] for row in chosen]
-    return fit_model(config, store, train_key(config, clips), partial(make_recipe, config, store, clips))
+    if config.lora:
+        _check_targets(config.backbone, config.lora)
+    clips, start = [row["key"] for row in chosen], start_of(config, store)
+    key, recipe = train_key(config, clips, start), partial(make_recipe, config, store, clips, start=start)
+    return fit_model(config, store, key, recipe, parent=start.key if start else None)
 
 
 def inputs(config: TrainJob, store: Store) -> tuple[Table, Items]:
     """Return the table and the one item of a job, for an audit."""
     clips = [row["key"] for row in select_clips(store, config.data)]
-    return store.table("models"), as_items([{"key": train_key(config, clips), "path": config.name}])
+    key = train_key(config, clips, start_of(config, store))
+    return store.table("models"), as_items([{"key": key, "path": config.name}])
 
 
-def train_key(config: TrainJob, clips: Sequence[str]) -> str:
+def start_of(config: TrainJob, store: Store) -> ModelRecord | None:
+    """Return the model that a job goes on from. Raises UsageError where there is none, or of another backbone."""
+    if config.start is None:
+        return None
+    start = newest_model(store, config.start)
+    if start.backbone != config.backbone:
+        raise UsageError(
+            f"start: got {config.start}, which is of backbone {start.backbone}, wanted {config.backbone}: "
+            "give the job the same, or start elsewhere"
+        )
+    return start
+
+
+def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None = None) -> str:
     """Return the hash of all that can change the weights. The name is part of it: a model has one."""
     return fingerprint(
         {
@@ -59,6 +79,9 @@ def train_key(config: TrainJob, clips: Sequence[str]) -> str:
             "control_dropout": config.control_dropout,
             "text_dropout": config.text_dropout,
             "fit": fit_identity(config.fit),
+            # Only where given, so that models from before there was a choice keep their keys.
+            **({"lora": config.lora.model_dump(mode="json")} if config.lora else {}),
+            **({"start": [start.key, start.weights]} if start else {}),
         }
     )
 
@@ -96,11 +119,17 @@ class Denoising:
 
 
 def make_recipe(
-    config: TrainJob, store: Store, clips: Sequence[str], device: torch.device, rank: int, world: int
+    config: TrainJob,
+    store: Store,
+    clips: Sequence[str],
+    device: torch.device,
+    rank: int,
+    world: int,
+    start: ModelRecord | None = None,
 ) -> Denoising:
     """Return the recipe of one worker."""
     fit = config.fit
-    denoiser = build_denoiser(config.backbone, seed=derive_seed(fit.seed, "weights"))
+    denoiser = _network(config, store, start)
     denoiser.recompute = fit.checkpoint_activations
     samples = SampleConfig(
         seed=fit.seed,
@@ -111,3 +140,21 @@ def make_recipe(
     )
     loader = Loader(samples, clips, ClipReader(store, clips), rank, world)
     return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, device)
+
+
+def _network(config: TrainJob, store: Store, start: ModelRecord | None) -> DenoiserModule:
+    seed = derive_seed(config.fit.seed, "weights")
+    denoiser = load_weights(store, start).train() if start else build_denoiser(config.backbone, seed)
+    if config.lora:
+        from equivdm.adapters import adapt
+
+        adapt(denoiser, config.backbone, config.lora, derive_seed(config.fit.seed, "lora"), base_seed=seed)
+    return denoiser
+
+
+def _check_targets(backbone: BackboneConfig, lora: LoraConfig) -> None:
+    """Raise UsageError, before any worker starts, where adapters cannot be put on a network."""
+    from equivdm.adapters import check_targets
+
+    with torch.device("meta"):
+        check_targets(build_denoiser(backbone).body, targets_of(backbone, lora))

@@ -6,13 +6,21 @@ Importing this package loads no torch, so that a job can be planned without it; 
 from typing import TYPE_CHECKING
 
 from equivdm.backbones.geometry import TINY, Geometry
-from equivdm.config import BackboneConfig
+from equivdm.config import BackboneConfig, LoraConfig
 
 if TYPE_CHECKING:
     import equivdm.backbones.base
 
 CODEC_VERSIONS = {"tiny": 1}
 """Number of each codec's arithmetic: raise it when the same pixels would give other latents."""
+
+LORA_TARGETS = {"tiny": ("mix_in", "mix_out")}
+"""Linear layers that adapters are put on where a job names none: ends of their names."""
+
+
+def targets_of(config: BackboneConfig, lora: LoraConfig) -> tuple[str, ...]:
+    """Return which linear layers get adapters."""
+    return lora.targets or LORA_TARGETS[config.kind]
 
 
 def codec_identity(config: BackboneConfig) -> dict[str, str | int]:

@@ -1,7 +1,7 @@
 """What every backbone offers: the geometry of its latents, a codec, and a denoiser that predicts velocity."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -76,12 +76,30 @@ class Denoiser(Protocol):
         ...
 
 
+class Base(NamedTuple):
+    """The network that adapters were put on."""
+
+    backbone: dict[str, Any]
+    """Its config."""
+    seed: int | None
+    """That it was built with, unless it has other weights from elsewhere."""
+    sha256: str
+    """Of all its weights."""
+
+
 class DenoiserModule(nn.Module):
     """A denoiser with weights."""
 
     recompute: bool = False
     """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
     same values."""
+    base: Base | None = None
+    """Where only adapters are trained: what they were put on."""
+
+    @property
+    def body(self) -> nn.Module:
+        """The network that adapters, and files of weights, are of: itself, unless it wraps another library's."""
+        return self
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the velocity at x_t = `latents`, t = `times`."""
