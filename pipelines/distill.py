@@ -18,11 +18,12 @@ from pipelines.engines import Engine, descend, frozen
 from pipelines.fit import TrainSummary, fit_model
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.models import ModelRecord, load_weights, newest_model
+from pipelines.models import STUDENT_SAMPLER, ModelRecord, load_weights, newest_model
 from pipelines.session import Part
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from pipelines.train import fit_identity
+from pipelines.validation import plan_validation
 
 VERSION = 1
 """Raised when the same teacher, clips and config would give other weights."""
@@ -36,7 +37,10 @@ def run(config: DistillJob) -> TrainSummary:
     # Resolved, so that the student's row says what it was made with.
     config = config.model_copy(update={"noise": config.noise or teacher.noise})
     key = distill_key(config, teacher, clips)
-    return fit_model(config, store, key, partial(make_recipe, config, store, teacher, clips), parent=teacher.key)
+    facts = {"backbone": teacher.backbone, "noise": config.noise, "sampler": STUDENT_SAMPLER, "has_loss": False}
+    validation = plan_validation(config, store, key, **facts)
+    recipe = partial(make_recipe, config, store, teacher, clips)
+    return fit_model(config, store, key, recipe, validation, parent=teacher.key)
 
 
 def inputs(config: DistillJob, store: Store) -> tuple[Table, Items]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from equivdm.backbones import build_denoiser, check_size, geometry_of
+from equivdm.config import SamplerConfig
 from equivdm.errors import UsageError
 from equivdm.objective import flow_matching_loss
 from equivdm.seeds import derive_seed
@@ -22,6 +23,7 @@ from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.session import Part
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
+from pipelines.validation import plan_validation
 
 VERSION = 1
 """Raised when the same clips and config would give other weights."""
@@ -37,7 +39,10 @@ def run(config: TrainJob) -> TrainSummary:
         except ValueError as error:
             raise UsageError(f"backbone: {error}") from error
     clips = [row["key"] for row in chosen]
-    return fit_model(config, store, train_key(config, clips), partial(make_recipe, config, store, clips))
+    key = train_key(config, clips)
+    facts = {"backbone": config.backbone, "noise": config.noise, "sampler": SamplerConfig(), "has_loss": True}
+    validation = plan_validation(config, store, key, **facts)
+    return fit_model(config, store, key, partial(make_recipe, config, store, clips), validation)
 
 
 def inputs(config: TrainJob, store: Store) -> tuple[Table, Items]:

@@ -198,7 +198,7 @@ def test_a_student_is_distilled_alike_in_every_stage(stage: int, accumulate: int
         fit = fit_config(steps=3, report_every=1, accumulate=parts)
         recipe = make_recipe(distill_job(str(tmp_path), fit), store, teacher, keys, torch.device("cpu"), 0, 1)
         session = set_up(recipe, fit, torch.device("cpu"), make)
-        run(session, lambda: None, lambda: None)
+        run(session)
         found.append([figure.value for figure in session.history])
     assert found[1] == pytest.approx(found[0], rel=1e-3)
 
