@@ -16,6 +16,7 @@ from pipelines.clips import select_clips
 from pipelines.config import DistillJob
 from pipelines.engines import Engine, descend, frozen
 from pipelines.fit import TrainSummary, fit_model
+from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.models import STUDENT_SAMPLER, ModelRecord, load_weights, newest_model
@@ -77,6 +78,7 @@ class Distillation:
 
     parts: Mapping[str, Part]
     loader: Loader
+    forward_flops: ForwardFlops
     teacher: Callable[..., Any]
     fake_updates: int
     device: torch.device
@@ -89,6 +91,12 @@ class Distillation:
     def replaced(self, batch: list[Batch]) -> tuple[str, ...]:
         """Return what is wrong with clips that others stand in for."""
         return tuple(why for part in batch for why in part.replaced)
+
+    def flops(self, batch: list[Batch]) -> float:
+        """Return the FLOPs of a step: of each update one pass forward and one backward, and the passes beside them."""
+        *fakes, last = batch
+        fake_updates = sum((1 + 3) * self.forward_flops(part) for part in fakes)  # the student generates
+        return fake_updates + (2 + 3) * self.forward_flops(last)  # teacher and fake score judge
 
     def update(self, engines: Mapping[str, Engine], batch: list[Batch], step: int) -> dict[str, Tensor]:
         """Do one step."""
@@ -144,4 +152,5 @@ def make_recipe(
         replace_bad=fit.on_bad_clip == "skip",
     )
     loader = Loader(samples, clips, ClipReader(store, clips, geometry_of(teacher.backbone)), rank, world)
-    return Distillation(parts, loader, frozen(network, device), config.fake_updates, device)
+    flops, teaching = ForwardFlops(network), frozen(network, device)
+    return Distillation(parts, loader, flops, teaching, config.fake_updates, device)

@@ -56,7 +56,7 @@ def run(session: Session, dues: Dues = Dues(), hear: Callable[[], Notice] = unhe
         saves = saves or notice.save
         if reports or saves or validates:
             collect(session)  # a device has done its work then, so that the step's time is counted whole
-        pace.stepped()
+        pace.stepped(session.recipe.flops(batch) if session.peak else 0.0)
         if reports:
             summarise(session)
         if validates:

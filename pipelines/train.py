@@ -18,6 +18,7 @@ from pipelines.config import TrainJob
 from pipelines.engines import Engine, descend
 from pipelines.fit import TrainSummary, fit_model
 from pipelines.fit_config import FitConfig
+from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.session import Part
@@ -83,6 +84,7 @@ class Denoising:
 
     parts: Mapping[str, Part]
     loader: Loader
+    forward_flops: ForwardFlops
     device: torch.device
 
     def batch(self, step: int) -> Batch:
@@ -92,6 +94,10 @@ class Denoising:
     def replaced(self, batch: Batch) -> tuple[str, ...]:
         """Return what is wrong with clips that others stand in for."""
         return batch.replaced
+
+    def flops(self, batch: Batch) -> float:
+        """Return the FLOPs of one pass forward and one backward."""
+        return 3 * self.forward_flops(batch)
 
     def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
         """Do one step of flow matching."""
@@ -121,4 +127,4 @@ def make_recipe(
     )
     reader = ClipReader(store, clips, geometry_of(config.backbone))
     loader = Loader(samples, clips, reader, rank, world)
-    return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, device)
+    return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, ForwardFlops(denoiser), device)

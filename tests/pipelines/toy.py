@@ -69,6 +69,11 @@ class Toy:
         del batch
         return ()
 
+    def flops(self, batch: Tensor) -> float:
+        """Multiplications and additions of two layers, forward and backward."""
+        weights = sum(value.numel() for value in self.parts["net"].module.parameters() if value.dim() > 1)
+        return 6.0 * weights * len(batch)
+
     def update(self, engines: Mapping[str, Engine], batch: Tensor, step: int) -> dict[str, Tensor]:
         self.faults.strike(step, last=self.slots.stop == 8)
         engine, nan = engines["net"], torch.tensor(float("nan"))
