@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 """Name of the weights in a model's folder."""
 
+VALIDATION = "validation"
+"""Folder in a model's folder with the videos that were sampled while it trained."""
+
+STUDENT_SAMPLER = SamplerConfig(kind="euler", steps=1)
+"""What suits a model that was distilled to one step."""
+
 
 class Figure(NamedTuple):
     """A metric's mean over the steps since the last report; `step` is the number of steps done."""
@@ -165,7 +171,7 @@ def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRec
         backbone=backbone,
         objective=_objective(row, rows),
         noise=_noise(row, rows),
-        sampler=SamplerConfig(kind="euler", steps=1) if student else sampler_of(backbone),
+        sampler=STUDENT_SAMPLER if student else sampler_of(backbone),
     )
 
 

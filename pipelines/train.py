@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, check_size, diffusion_of
+from equivdm.backbones import build_denoiser, check_size, diffusion_of, geometry_of, sampler_of
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
 from equivdm.seeds import derive_seed
@@ -17,11 +17,13 @@ from pipelines.config import TrainJob
 from pipelines.engines import Engine, descend
 from pipelines.fit import TrainSummary, fit_model
 from pipelines.fit_config import FitConfig
+from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.loop import Part
+from pipelines.session import Part
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
+from pipelines.validation import plan_validation
 
 VERSION = 1
 """Raised when the same clips and config would give other weights."""
@@ -37,7 +39,18 @@ def run(config: TrainJob) -> TrainSummary:
         except ValueError as error:
             raise UsageError(f"backbone: {error}") from error
     clips = [row["key"] for row in chosen]
-    return fit_model(config, store, train_key(config, clips), partial(make_recipe, config, store, clips))
+    key = train_key(config, clips)
+    validation = plan_validation(
+        config,
+        store,
+        key,
+        backbone=config.backbone,
+        diffusion=diffusion_of(config.backbone, config.objective),
+        noise=config.noise,
+        sampler=sampler_of(config.backbone),
+        has_loss=True,
+    )
+    return fit_model(config, store, key, partial(make_recipe, config, store, clips), validation)
 
 
 def inputs(config: TrainJob, store: Store) -> tuple[Table, Items]:
@@ -86,11 +99,20 @@ class Denoising:
     parts: Mapping[str, Part]
     loader: Loader
     diffusion: Diffusion
+    forward_flops: ForwardFlops
     device: torch.device
 
     def batch(self, step: int) -> Batch:
         """Return the samples of a step."""
         return self.loader.batch(step)
+
+    def replaced(self, batch: Batch) -> tuple[str, ...]:
+        """Return what is wrong with clips that others stand in for."""
+        return batch.replaced
+
+    def flops(self, batch: Batch) -> float:
+        """Return the FLOPs of one pass forward and one backward."""
+        return 3 * self.forward_flops(batch)
 
     def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
         """Do one step of denoising."""
@@ -117,6 +139,9 @@ def make_recipe(
         diffusion=diffusion,
         text_dropout=config.text_dropout,
         control_dropout=config.control_dropout,
+        replace_bad=fit.on_bad_clip == "skip",
     )
-    loader = Loader(samples, clips, ClipReader(store, clips), rank, world)
-    return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, diffusion, device)
+    reader = ClipReader(store, clips, geometry_of(config.backbone))
+    loader = Loader(samples, clips, reader, rank, world)
+    parts = {"denoiser": Part(denoiser, fit.optimizer.lr)}
+    return Denoising(parts, loader, diffusion, ForwardFlops(denoiser), device)
