@@ -9,7 +9,7 @@ from pipelines.config import AnyJob
 from pipelines.delta_log import DataFile
 from pipelines.identity import content_id
 from pipelines.inputs import job_inputs
-from pipelines.models import weights_file
+from pipelines.models import WEIGHTS
 from pipelines.progress import progress
 from pipelines.schemas import STAGES
 from pipelines.store import Store, open_bytes, open_store
@@ -87,5 +87,5 @@ def _objects(table: Table, rows: Iterable[Row]) -> list[tuple[str, str]]:
         case "videos":
             return [(row["file"], row["sha256"]) for row in rows if row["outcome"] == "done"]
         case "models":
-            return [(weights_file(row), row["weights"]) for row in rows]
+            return [(f"{row['folder']}/{WEIGHTS}", row["weights"]) for row in rows]
     return []

@@ -9,19 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equivdm.backbones import diffusion_of, geometry_of
 from equivdm.distillation import distribution_matching_loss, fake_loss, generate
+from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import DistillJob
 from pipelines.engines import Engine, descend, frozen
 from pipelines.fit import TrainSummary, fit_model
+from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.loop import Part
-from pipelines.models import ModelRecord, load_weights, newest_model
+from pipelines.models import STUDENT_SAMPLER, ModelRecord, load_weights, newest_model
+from pipelines.session import Part
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from pipelines.train import fit_identity
+from pipelines.validation import plan_validation
 
 VERSION = 1
 """Raised when the same teacher, clips and config would give other weights."""
@@ -35,7 +39,18 @@ def run(config: DistillJob) -> TrainSummary:
     # Resolved, so that the student's row says what it was made with.
     config = config.model_copy(update={"noise": config.noise or teacher.noise})
     key = distill_key(config, teacher, clips)
-    return fit_model(config, store, key, partial(make_recipe, config, store, teacher, clips), parent=teacher.key)
+    validation = plan_validation(
+        config,
+        store,
+        key,
+        backbone=teacher.backbone,
+        diffusion=diffusion_of(teacher.backbone, teacher.objective),
+        noise=config.noise,
+        sampler=STUDENT_SAMPLER,
+        has_loss=False,
+    )
+    recipe = partial(make_recipe, config, store, teacher, clips)
+    return fit_model(config, store, key, recipe, validation, parent=teacher.key)
 
 
 def inputs(config: DistillJob, store: Store) -> tuple[Table, Items]:
@@ -72,14 +87,26 @@ class Distillation:
 
     parts: Mapping[str, Part]
     loader: Loader
+    forward_flops: ForwardFlops
     teacher: Callable[..., Any]
     fake_updates: int
+    diffusion: Diffusion
     device: torch.device
 
     def batch(self, step: int) -> list[Batch]:
         """Return the batches of a step, the student's last."""
         count = self.fake_updates + 1
         return [self.loader.batch(step * count + number) for number in range(count)]
+
+    def replaced(self, batch: list[Batch]) -> tuple[str, ...]:
+        """Return what is wrong with clips that others stand in for."""
+        return tuple(why for part in batch for why in part.replaced)
+
+    def flops(self, batch: list[Batch]) -> float:
+        """Return the FLOPs of a step: of each update one pass forward and one backward, and the passes beside them."""
+        *fakes, last = batch
+        fake_updates = sum((1 + 3) * self.forward_flops(part) for part in fakes)  # the student generates
+        return fake_updates + (2 + 3) * self.forward_flops(last)  # teacher and fake score judge
 
     def update(self, engines: Mapping[str, Engine], batch: list[Batch], step: int) -> dict[str, Tensor]:
         """Do one step."""
@@ -94,7 +121,8 @@ class Distillation:
         def loss(part: Batch) -> Tensor:
             part = part.to(self.device)
             start, again = part.noises
-            return fake_loss(fake, generate(generator, start, part.conditions), again, part.times, part.conditions)
+            videos = generate(generator, start, part.conditions, self.diffusion)
+            return fake_loss(fake, videos, again, part.times, part.conditions, self.diffusion)
 
         return descend(fake, batch.split(fake.accumulate), loss)
 
@@ -104,8 +132,10 @@ class Distillation:
         def loss(part: Batch) -> Tensor:
             part = part.to(self.device)
             start, again = part.noises
-            videos = generate(student, start, part.conditions)
-            return distribution_matching_loss(videos, again, part.times, part.conditions, self.teacher, score)
+            videos = generate(student, start, part.conditions, self.diffusion)
+            return distribution_matching_loss(
+                videos, again, part.times, part.conditions, self.teacher, score, self.diffusion
+            )
 
         return descend(student, batch.split(student.accumulate), loss)
 
@@ -120,13 +150,21 @@ def make_recipe(
     world: int,
 ) -> Distillation:
     """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
-    fit = config.fit
+    fit, diffusion = config.fit, diffusion_of(teacher.backbone, teacher.objective)
     network = load_weights(store, teacher).to(device).requires_grad_(False)
     network.recompute = fit.checkpoint_activations
     parts = {
         "student": Part(deepcopy(network).requires_grad_(True).train(), fit.optimizer.lr),
         "fake": Part(deepcopy(network).requires_grad_(True).train(), config.fake_lr, config.fake_updates),
     }
-    samples = SampleConfig(seed=fit.seed, batch=fit.batch, noise=config.noise or teacher.noise, draws=2)
-    loader = Loader(samples, clips, ClipReader(store, clips), rank, world)
-    return Distillation(parts, loader, frozen(network, device), config.fake_updates, device)
+    samples = SampleConfig(
+        seed=fit.seed,
+        batch=fit.batch,
+        noise=config.noise or teacher.noise,
+        diffusion=diffusion,
+        draws=2,
+        replace_bad=fit.on_bad_clip == "skip",
+    )
+    loader = Loader(samples, clips, ClipReader(store, clips, geometry_of(teacher.backbone)), rank, world)
+    flops, teaching = ForwardFlops(network), frozen(network, device)
+    return Distillation(parts, loader, flops, teaching, config.fake_updates, diffusion, device)

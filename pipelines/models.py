@@ -2,28 +2,32 @@
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from equivdm.config import BackboneConfig, LoraConfig, NoiseConfig, SamplerConfig
+from equivdm.backbones import sampler_of
+from equivdm.config import BackboneConfig, NoiseConfig, Parameterisation, SamplerConfig
 from equivdm.errors import UsageError
 from pipelines.config import DistillJob, TrainJob
 from pipelines.store import Store
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from equivdm.backbones.base import Codec, DenoiserModule
 
 WEIGHTS = "model.safetensors"
 """Name of the weights in a model's folder."""
 
-ADAPTER = "adapter_model.safetensors"
-"""The same where only adapters were trained; it is peft's."""
+VALIDATION = "validation"
+"""Folder in a model's folder with the videos that were sampled while it trained."""
+
+STUDENT_SAMPLER = SamplerConfig(kind="euler", steps=1)
+"""What suits a model that was distilled to one step."""
 
 
 class Figure(NamedTuple):
@@ -52,7 +56,7 @@ class ModelRecord:
     config: str
     """The job that made it, as JSON."""
     parent: str | None
-    """Key of the teacher, or of the model that it was trained on from."""
+    """Key of the teacher."""
     steps: int
     history: tuple[Figure, ...]
     seconds: float
@@ -62,9 +66,9 @@ class ModelRecord:
     noise: NoiseConfig
     """What it was trained with."""
     sampler: SamplerConfig
-    """What suits it: one Euler step for a student."""
-    lora: LoraConfig | None = None
-    """What its adapters are, where it is the backbone's own weights and these."""
+    """What suits it: one Euler step for a student, else the backbone's own."""
+    objective: Parameterisation | None = None
+    """What it predicts, where that is not the backbone's own; a student predicts what its teacher does."""
 
     @property
     def folder(self) -> str:
@@ -93,37 +97,17 @@ def newest_model(store: Store, name: str) -> ModelRecord:
     return _record(max(named, key=lambda row: (row["created"], row["key"])), rows)
 
 
-def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"], module: "nn.Module | None" = None) -> str:
-    """Write a model's weights to the store and return their sha256. The model is finished when its row is written.
-
-    Of a `module` with adapters `state` has these only, and they are written as peft reads them.
-    """
-    with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
-        local = _write(Path(folder), state, module)
-        with local.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        for file in sorted(Path(folder).iterdir()):
-            store.put(str(file), model_folder(key), file.name)
-    return digest
-
-
-def _write(folder: Path, state: Mapping[str, "Tensor"], module: "nn.Module | None") -> Path:
+def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"]) -> str:
+    """Write a model's weights to the store and return their sha256. The model is finished when its row is written."""
     from safetensors.torch import save_file
 
-    from equivdm.backbones.base import DenoiserModule
-
-    if isinstance(module, DenoiserModule) and module.base:
-        from equivdm.adapters import save_adapter
-
-        save_adapter(folder, module, state)
-        return folder / ADAPTER
-    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, folder / WEIGHTS)
-    return folder / WEIGHTS
-
-
-def weights_file(row: Mapping[str, Any]) -> str:
-    """Return the path, below the store's root, of the file whose sha256 a model's row has."""
-    return f"{row['folder']}/{ADAPTER if _lora(row) else WEIGHTS}"
+    with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
+        local = os.path.join(folder, WEIGHTS)
+        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, local)
+        with open(local, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        store.put(local, model_folder(key), WEIGHTS)
+    return digest
 
 
 def register_model(store: Store, job: TrainJob | DistillJob, key: str, parent: str | None, **facts: Any) -> ModelRecord:
@@ -156,34 +140,15 @@ def load_denoiser(store: Store, name: str) -> tuple["DenoiserModule", "Codec", M
 
 
 def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
-    """Return a model's network with its averaged weights, in evaluation mode; adapters are merged into theirs.
-
-    Raises UsageError where adapters were trained on other weights than the backbone now has.
-    """
+    """Return a model's network with its averaged weights, in evaluation mode."""
     from safetensors.torch import load_file
 
     from equivdm.backbones import build_denoiser
 
-    if record.lora:
-        return _with_adapter(store, record).eval()
     denoiser = build_denoiser(record.backbone)
     with store.local_copy(record.folder, WEIGHTS) as local:
         denoiser.load_state_dict(load_file(local))
     return denoiser.eval()
-
-
-def _with_adapter(store: Store, record: ModelRecord) -> "DenoiserModule":
-    from equivdm.adapters import merge_adapter, read_base
-    from equivdm.backbones import build_denoiser
-
-    with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
-        store.filesystem.get(store.path(record.folder), f"{folder}/adapter", recursive=True)
-        local = Path(folder) / "adapter"
-        base = find_model(store, record.parent) if record.parent else None
-        seed = read_base(local).seed
-        denoiser = load_weights(store, base) if base else build_denoiser(record.backbone, seed)
-        merge_adapter(denoiser, local)
-    return denoiser
 
 
 def _rows(store: Store) -> dict[str, dict[str, Any]]:
@@ -191,8 +156,7 @@ def _rows(store: Store) -> dict[str, dict[str, Any]]:
 
 
 def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRecord:
-    job = _job(row)
-    student = isinstance(job, DistillJob)
+    backbone, student = _backbone(row, rows), isinstance(_job(row), DistillJob)
     return ModelRecord(
         key=row["key"],
         name=row["name"],
@@ -204,21 +168,16 @@ def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRec
         history=_history(row["history"]),
         seconds=row["seconds"],
         created=row["created"],
-        backbone=_backbone(row, rows),
+        backbone=backbone,
+        objective=_objective(row, rows),
         noise=_noise(row, rows),
-        sampler=SamplerConfig(kind="euler", steps=1) if student else SamplerConfig(),
-        lora=_lora(row),
+        sampler=STUDENT_SAMPLER if student else sampler_of(backbone),
     )
 
 
-def _job(row: Mapping[str, Any]) -> TrainJob | DistillJob:
+def _job(row: dict[str, Any]) -> TrainJob | DistillJob:
     kind = {"train": TrainJob, "distill": DistillJob}[row["kind"]]
     return kind.model_validate(json.loads(row["config"]))
-
-
-def _lora(row: Mapping[str, Any]) -> LoraConfig | None:
-    job = _job(row)
-    return job.lora if isinstance(job, TrainJob) else None
 
 
 def _history(stored: Sequence[dict[str, Any]]) -> tuple[Figure, ...]:
@@ -228,6 +187,11 @@ def _history(stored: Sequence[dict[str, Any]]) -> tuple[Figure, ...]:
 def _backbone(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> BackboneConfig:
     job = _job(row)
     return job.backbone if isinstance(job, TrainJob) else _backbone(rows[row["parent"]], rows)
+
+
+def _objective(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> Parameterisation | None:
+    job = _job(row)
+    return job.objective if isinstance(job, TrainJob) else _objective(rows[row["parent"]], rows)
 
 
 def _noise(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> NoiseConfig:

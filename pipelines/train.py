@@ -7,24 +7,24 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, check_size, targets_of
-from equivdm.backbones.base import DenoiserModule
-from equivdm.config import BackboneConfig, LoraConfig
+from equivdm.backbones import check_size, diffusion_of, geometry_of, sampler_of
 from equivdm.errors import UsageError
-from equivdm.objective import flow_matching_loss
-from equivdm.seeds import derive_seed
+from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import TrainJob
 from pipelines.engines import Engine, descend
 from pipelines.fit import TrainSummary, fit_model
 from pipelines.fit_config import FitConfig
+from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.loop import Part
-from pipelines.models import ModelRecord, load_weights, newest_model
+from pipelines.models import ModelRecord
+from pipelines.session import Part
+from pipelines.start import check_adapters, first_network, start_identity, start_of
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
+from pipelines.validation import plan_validation
 
 VERSION = 1
 """Raised when the same clips and config would give other weights."""
@@ -39,11 +39,22 @@ def run(config: TrainJob) -> TrainSummary:
             check_size(config.backbone, height, width)
         except ValueError as error:
             raise UsageError(f"backbone: {error}") from error
-    if config.lora:
-        _check_targets(config.backbone, config.lora)
-    clips, start = [row["key"] for row in chosen], start_of(config, store)
-    key, recipe = train_key(config, clips, start), partial(make_recipe, config, store, clips, start=start)
-    return fit_model(config, store, key, recipe, parent=start.key if start else None)
+    clips = [row["key"] for row in chosen]
+    check_adapters(config)
+    start = start_of(config, store)
+    key = train_key(config, clips, start)
+    validation = plan_validation(
+        config,
+        store,
+        key,
+        backbone=config.backbone,
+        diffusion=diffusion_of(config.backbone, config.objective),
+        noise=config.noise,
+        sampler=sampler_of(config.backbone),
+        has_loss=True,
+    )
+    recipe = partial(make_recipe, config, store, clips, start=start)
+    return fit_model(config, store, key, recipe, validation, parent=start.key if start else None)
 
 
 def inputs(config: TrainJob, store: Store) -> tuple[Table, Items]:
@@ -51,19 +62,6 @@ def inputs(config: TrainJob, store: Store) -> tuple[Table, Items]:
     clips = [row["key"] for row in select_clips(store, config.data)]
     key = train_key(config, clips, start_of(config, store))
     return store.table("models"), as_items([{"key": key, "path": config.name}])
-
-
-def start_of(config: TrainJob, store: Store) -> ModelRecord | None:
-    """Return the model that a job goes on from. Raises UsageError where there is none, or of another backbone."""
-    if config.start is None:
-        return None
-    start = newest_model(store, config.start)
-    if start.backbone != config.backbone:
-        raise UsageError(
-            f"start: got {config.start}, which is of backbone {start.backbone}, wanted {config.backbone}: "
-            "give the job the same, or start elsewhere"
-        )
-    return start
 
 
 def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None = None) -> str:
@@ -79,11 +77,16 @@ def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None 
             "control_dropout": config.control_dropout,
             "text_dropout": config.text_dropout,
             "fit": fit_identity(config.fit),
-            # Only where given, so that models from before there was a choice keep their keys.
-            **({"lora": config.lora.model_dump(mode="json")} if config.lora else {}),
-            **({"start": [start.key, start.weights]} if start else {}),
+            **objective_identity(config),
+            **start_identity(config, start),
         }
     )
+
+
+def objective_identity(config: TrainJob) -> dict[str, str]:
+    """Return the objective where it is not the backbone's own: models from before there was a choice keep keys."""
+    own = config.objective is None or config.objective == diffusion_of(config.backbone).predicts
+    return {} if own else {"objective": str(config.objective)}
 
 
 def fit_identity(fit: FitConfig) -> dict[str, object]:
@@ -101,19 +104,29 @@ class Denoising:
 
     parts: Mapping[str, Part]
     loader: Loader
+    diffusion: Diffusion
+    forward_flops: ForwardFlops
     device: torch.device
 
     def batch(self, step: int) -> Batch:
         """Return the samples of a step."""
         return self.loader.batch(step)
 
+    def replaced(self, batch: Batch) -> tuple[str, ...]:
+        """Return what is wrong with clips that others stand in for."""
+        return batch.replaced
+
+    def flops(self, batch: Batch) -> float:
+        """Return the FLOPs of one pass forward and one backward."""
+        return 3 * self.forward_flops(batch)
+
     def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
-        """Do one step of flow matching."""
+        """Do one step of denoising."""
         denoiser = engines["denoiser"]
 
         def loss(part: Batch) -> Tensor:
             part = part.to(self.device)
-            return flow_matching_loss(denoiser, part.latents, part.noises[0], part.times, part.conditions)
+            return self.diffusion.loss(denoiser, part.latents, part.noises[0], part.times, part.conditions)
 
         return {"loss": descend(denoiser, batch.split(denoiser.accumulate), loss)}
 
@@ -128,33 +141,19 @@ def make_recipe(
     start: ModelRecord | None = None,
 ) -> Denoising:
     """Return the recipe of one worker."""
-    fit = config.fit
-    denoiser = _network(config, store, start)
+    fit, diffusion = config.fit, diffusion_of(config.backbone, config.objective)
+    denoiser = first_network(config, store, start)
     denoiser.recompute = fit.checkpoint_activations
     samples = SampleConfig(
         seed=fit.seed,
         batch=fit.batch,
         noise=config.noise,
+        diffusion=diffusion,
         text_dropout=config.text_dropout,
         control_dropout=config.control_dropout,
+        replace_bad=fit.on_bad_clip == "skip",
     )
-    loader = Loader(samples, clips, ClipReader(store, clips), rank, world)
-    return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, device)
-
-
-def _network(config: TrainJob, store: Store, start: ModelRecord | None) -> DenoiserModule:
-    seed = derive_seed(config.fit.seed, "weights")
-    denoiser = load_weights(store, start).train() if start else build_denoiser(config.backbone, seed)
-    if config.lora:
-        from equivdm.adapters import adapt
-
-        adapt(denoiser, config.backbone, config.lora, derive_seed(config.fit.seed, "lora"), base_seed=seed)
-    return denoiser
-
-
-def _check_targets(backbone: BackboneConfig, lora: LoraConfig) -> None:
-    """Raise UsageError, before any worker starts, where adapters cannot be put on a network."""
-    from equivdm.adapters import check_targets
-
-    with torch.device("meta"):
-        check_targets(build_denoiser(backbone).body, targets_of(backbone, lora))
+    reader = ClipReader(store, clips, geometry_of(config.backbone))
+    loader = Loader(samples, clips, reader, rank, world)
+    parts = {"denoiser": Part(denoiser, fit.optimizer.lr)}
+    return Denoising(parts, loader, diffusion, ForwardFlops(denoiser), device)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from equivdm.backbones.base import DenoiserModule
 from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import UsageError
 from pipelines.config import TrainJob
@@ -17,11 +18,11 @@ from pipelines.engines import make_plain
 from pipelines.fit import run_folder
 from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.loop import run as run_steps
-from pipelines.loop import set_up
 from pipelines.models import find_model, load_denoiser
+from pipelines.session import set_up
 from pipelines.settings import SelectConfig, StoreConfig
 from pipelines.store import open_store
-from pipelines.train import make_recipe, run, train_key
+from pipelines.train import Denoising, make_recipe, run, train_key
 from tests.pipelines.fit_cases import fit_config, train_job, write_clips
 
 CPU = torch.device("cpu")
@@ -79,10 +80,30 @@ def test_the_recipe_learns_without_ray(tmp_path: Path) -> None:
     store = open_store(job.store)
     keys = write_clips(store, count=2)
     session = set_up(make_recipe(job, store, keys, CPU, 0, 1), fit, CPU, make_plain)
-    run_steps(session, lambda: None, lambda: None)
+    run_steps(session)
     losses = [figure.value for figure in session.history if figure.is_loss]
     assert len(losses) == 3
     assert losses[-1] < 0.9 * losses[0], losses
+
+
+@pytest.mark.parametrize("objective", ["epsilon", "v", "x0"])
+def test_every_objective_is_learned(tmp_path: Path, objective: str) -> None:
+    fit = fit_config(steps=24, report_every=8, optimizer=OptimizerConfig(lr=1e-2, warmup=1))
+    job = train_job(str(tmp_path), fit, objective=objective)
+    store = open_store(job.store)
+    recipe = make_recipe(job, store, write_clips(store, count=2), CPU, 0, 1)
+    session = set_up(recipe, fit, CPU, make_plain)
+    before = mean_loss(recipe, session.main)
+    run_steps(session)
+    assert mean_loss(recipe, session.main) < 0.9 * before
+
+
+@torch.no_grad()
+def mean_loss(recipe: Denoising, denoiser: DenoiserModule) -> float:
+    """Over eight batches that are always the same."""
+    batches = [recipe.batch(100 + number) for number in range(8)]
+    losses = [recipe.diffusion.loss(denoiser, b.latents, b.noises[0], b.times, b.conditions) for b in batches]
+    return torch.stack(losses).mean().item()
 
 
 def test_micro_batches_change_rounding_only(tmp_path: Path) -> None:
@@ -92,11 +113,25 @@ def test_micro_batches_change_rounding_only(tmp_path: Path) -> None:
         fit = fit_config(steps=8, accumulate=accumulate)
         job = train_job(str(tmp_path), fit)
         session = set_up(make_recipe(job, open_store(job.store), keys, CPU, 0, 1), fit, CPU, make_plain)
-        run_steps(session, lambda: None, lambda: None)
+        run_steps(session)
         histories.append(session.history)
     one, four = ([figure.value for figure in history] for history in histories)
     assert four == pytest.approx(one, rel=1e-3)
     assert [f[:2] for f in histories[0]] == [f[:2] for f in histories[1]]
+
+
+def test_clips_of_several_sizes_train_together(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path)))
+    keys = write_clips(store, 4) + write_clips(store, 2, pixels=32, first=4)
+    histories = []
+    for accumulate in (1, 2):
+        fit = fit_config(steps=6, report_every=1, accumulate=accumulate)
+        recipe = make_recipe(train_job(str(tmp_path), fit), store, keys, CPU, 0, 1)
+        assert {recipe.batch(step).latents.shape[-1] for step in range(6)} == {8, 16}
+        session = set_up(recipe, fit, CPU, make_plain)
+        run_steps(session)
+        histories.append([figure.value for figure in session.history])
+    assert histories[1] == pytest.approx(histories[0], rel=1e-3)
 
 
 def test_activations_that_are_computed_again_change_no_figure(tmp_path: Path) -> None:
@@ -108,7 +143,7 @@ def test_activations_that_are_computed_again_change_no_figure(tmp_path: Path) ->
         recipe = make_recipe(job, open_store(job.store), keys, CPU, 0, 1)
         session = set_up(recipe, fit, CPU, make_plain)
         assert session.main.recompute == recompute
-        run_steps(session, lambda: None, lambda: None)
+        run_steps(session)
         histories.append(session.history)
     assert histories[0] == histories[1]
 
@@ -117,19 +152,25 @@ def test_the_key_names_what_decides_the_weights() -> None:
     job = train_job("here", fit_config(1))
     key = train_key(job, ["a", "b"])
     same = [
-        train_job("there", fit_config(2, report_every=5, checkpoint_every=9, accumulate=2, checkpoint_activations=True))
+        train_job("there", fit_config(1), objective="flow"),  # the backbone's own
+        train_job(
+            "there", fit_config(2, report_every=5, checkpoint_every=9, accumulate=2, checkpoint_activations=True)
+        ),
+        train_job("there", fit_config(1, on_nan="skip", max_skipped=1, on_bad_clip="skip")),
     ]
     other = [
         train_job("here", fit_config(1, seed=1)),
         train_job("here", fit_config(1), noise=NoiseConfig(kind="independent")),
         train_job("here", fit_config(1), text_dropout=0.2),
+        train_job("here", fit_config(1), objective="v"),
+        train_job("here", fit_config(1), objective="epsilon"),
         train_job("here", fit_config(1), name="other"),
         train_job("here", fit_config(1, optimizer=OptimizerConfig(warmup=3, schedule="cosine"))),
         train_job("here", fit_config(1, optimizer=OptimizerConfig(warmup=3, schedule="cosine", lr_floor=0.1))),
     ]
     assert {train_key(each, ["b", "a"]) for each in same} == {key}
     keys = {train_key(each, ["a", "b"]) for each in other} | {train_key(job, ["a"])}
-    assert len(keys) == 7
+    assert len(keys) == 9
     assert key not in keys
 
 
