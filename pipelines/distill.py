@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivdm.backbones import geometry_of
+from equivdm.backbones import diffusion_of, geometry_of
 from equivdm.distillation import distribution_matching_loss, fake_loss, generate
+from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import DistillJob
@@ -75,6 +76,7 @@ class Distillation:
     loader: Loader
     teacher: Callable[..., Any]
     fake_updates: int
+    diffusion: Diffusion
     device: torch.device
 
     def batch(self, step: int) -> list[Batch]:
@@ -99,7 +101,8 @@ class Distillation:
         def loss(part: Batch) -> Tensor:
             part = part.to(self.device)
             start, again = part.noises
-            return fake_loss(fake, generate(generator, start, part.conditions), again, part.times, part.conditions)
+            videos = generate(generator, start, part.conditions, self.diffusion)
+            return fake_loss(fake, videos, again, part.times, part.conditions, self.diffusion)
 
         return descend(fake, batch.split(fake.accumulate), loss)
 
@@ -109,8 +112,10 @@ class Distillation:
         def loss(part: Batch) -> Tensor:
             part = part.to(self.device)
             start, again = part.noises
-            videos = generate(student, start, part.conditions)
-            return distribution_matching_loss(videos, again, part.times, part.conditions, self.teacher, score)
+            videos = generate(student, start, part.conditions, self.diffusion)
+            return distribution_matching_loss(
+                videos, again, part.times, part.conditions, self.teacher, score, self.diffusion
+            )
 
         return descend(student, batch.split(student.accumulate), loss)
 
@@ -125,7 +130,7 @@ def make_recipe(
     world: int,
 ) -> Distillation:
     """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
-    fit = config.fit
+    fit, diffusion = config.fit, diffusion_of(teacher.backbone, teacher.objective)
     network = load_weights(store, teacher).to(device).requires_grad_(False)
     network.recompute = fit.checkpoint_activations
     parts = {
@@ -136,8 +141,9 @@ def make_recipe(
         seed=fit.seed,
         batch=fit.batch,
         noise=config.noise or teacher.noise,
+        diffusion=diffusion,
         draws=2,
         replace_bad=fit.on_bad_clip == "skip",
     )
     loader = Loader(samples, clips, ClipReader(store, clips, geometry_of(teacher.backbone)), rank, world)
-    return Distillation(parts, loader, frozen(network, device), config.fake_updates, device)
+    return Distillation(parts, loader, frozen(network, device), config.fake_updates, diffusion, device)

@@ -1,4 +1,4 @@
-"""Backbones: codec (pixels to latents), text encoder and denoiser, chosen by their config.
+"""Backbones: codec (pixels to latents), text encoder, denoiser and its diffusion, chosen by their config.
 
 Importing this package loads no torch, so that a job can be planned without it; the builders do.
 """
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from equivdm.backbones.geometry import TINY, WAN, Geometry
-from equivdm.config import BackboneConfig, TinyConfig
+from equivdm.config import BackboneConfig, Parameterisation, SamplerConfig, TinyConfig
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
     import equivdm.backbones.base
+    import equivdm.objective
 
 CODEC_VERSIONS = {"tiny": 1, "wan": 1}
 """Number of each codec's arithmetic: raise it when the same pixels would give other latents."""
@@ -78,6 +79,21 @@ def check_size(config: BackboneConfig, height: int, width: int) -> None:
     geometry = geometry_of(config)
     patch = config.patch if isinstance(config, TinyConfig) else 2
     geometry.check_patch(*geometry.grid(height, width), patch)
+
+
+def sampler_of(config: BackboneConfig) -> SamplerConfig:
+    """Return the sampler that suits a trained model where no other is given; Wan's is its pipelines' for 480 rows."""
+    wan = SamplerConfig(kind="unipc", steps=50, shift=3.0, guidance=5.0)
+    return {"tiny": SamplerConfig(), "wan": wan}[config.kind]
+
+
+def diffusion_of(config: BackboneConfig, objective: Parameterisation | None = None) -> "equivdm.objective.Diffusion":
+    """Return the noise process, and what the network predicts: `objective`, or what the backbone is made for."""
+    from equivdm.objective import Diffusion
+    from equivdm.process import Straight
+
+    own = {"tiny": Diffusion(Straight(), "flow"), "wan": Diffusion(Straight(), "flow")}[config.kind]
+    return own if objective is None else Diffusion(own.process, objective)
 
 
 def build_codec(config: BackboneConfig, device: "torch.device | str" = "cpu") -> "equivdm.backbones.base.Codec":

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from equivdm.backbones import diffusion_of
 from equivdm.backbones.geometry import TINY, WAN
-from equivdm.config import NoiseConfig
+from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import BadClip, EquivdmError, StoreUnwell, UsageError
 from pipelines import patience
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig, prefetched, share
@@ -30,7 +31,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[str]]:
 def loader(clips: tuple[Store, list[str]], rank: int = 0, world: int = 1, **changes: object) -> Loader:
     """A loader of batches of four."""
     store, keys = clips
-    config = SampleConfig(**{"seed": 1, "batch": 4, "noise": WARPED, **changes})
+    config = SampleConfig(
+        **{"seed": 1, "batch": 4, "noise": WARPED, "diffusion": diffusion_of(TinyConfig()), **changes}
+    )
     return Loader(config, keys, ClipReader(store, keys, TINY), rank, world)
 
 
