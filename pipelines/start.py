@@ -1,8 +1,6 @@
 """What a training job starts from: the backbone's own weights or a model of the store, with adapters or without."""
 
-import torch
-
-from equivdm.backbones import build_denoiser, targets_of
+from equivdm.backbones import build_denoiser, build_empty, targets_of
 from equivdm.backbones.base import DenoiserModule
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
@@ -47,5 +45,4 @@ def check_adapters(config: TrainJob) -> None:
         return
     from equivdm.adapters import check_targets
 
-    with torch.device("meta"):
-        check_targets(build_denoiser(config.backbone).body, targets_of(config.backbone, config.lora))
+    check_targets(build_empty(config.backbone), targets_of(config.backbone, config.lora))

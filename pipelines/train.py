@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import check_size, diffusion_of, geometry_of, sampler_of
+from equivdm.backbones import check_size, diffusion_of, geometry_of, network_identity, sampler_of
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
@@ -21,6 +21,7 @@ from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.models import ModelRecord
 from pipelines.session import Part
+from pipelines.stages import check_clips
 from pipelines.start import check_adapters, first_network, start_identity, start_of
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
@@ -34,6 +35,7 @@ def run(config: TrainJob) -> TrainSummary:
     """Train on the selected clips. The same call again continues a stopped run; a finished one is left as it is."""
     store = open_store(config.store)
     chosen = select_clips(store, config.data)
+    check_clips(chosen, config.backbone)
     for height, width in {(row["height"], row["width"]) for row in chosen}:
         try:
             check_size(config.backbone, height, width)
@@ -47,6 +49,7 @@ def run(config: TrainJob) -> TrainSummary:
         config,
         store,
         key,
+        build=partial(first_network, config, store, start),
         backbone=config.backbone,
         diffusion=diffusion_of(config.backbone, config.objective),
         noise=config.noise,
@@ -72,7 +75,7 @@ def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None 
             "version": VERSION,
             "name": config.name,
             "clips": sorted(clips),
-            "backbone": config.backbone.model_dump(),
+            "backbone": network_identity(config.backbone),
             "noise": config.noise.model_dump(),
             "control_dropout": config.control_dropout,
             "text_dropout": config.text_dropout,
