@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Linear:
     count: int
 
 
+@runtime_checkable
 class Footprint(Protocol):
     """A network's sizes."""
 

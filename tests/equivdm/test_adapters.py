@@ -47,7 +47,8 @@ def answer(denoiser: torch.nn.Module) -> Latents:
     """What a network says to one input."""
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(2, 3, 4, 8, 8, generator=generator)
-    conditions = Conditions(torch.ones(2, 4, dtype=torch.int64), torch.rand(2, 4, 16, 16, generator=generator))
+    control = torch.rand(2, 4, 16, 16, generator=generator)
+    conditions = Conditions(torch.ones(2, 4, dtype=torch.int64), control, torch.full((2,), 8.0))
     with torch.no_grad():
         return denoiser(x, torch.tensor([0.3, 0.7]), conditions)
 

@@ -106,7 +106,9 @@ def case(name: str) -> tuple[nn.Module, Callable[[], Tensor], Footprint]:
         config = TinyConfig(width=96, depth=3, patch=4)
         network = TinyDenoiser(config)
         size = (MICRO.clips, MICRO.frames, 2 * MICRO.rows, 2 * MICRO.columns)
-        conditions = Conditions(torch.ones(MICRO.clips, 16, dtype=torch.int64), torch.rand(size))
+        conditions = Conditions(
+            torch.ones(MICRO.clips, 16, dtype=torch.int64), torch.rand(size), torch.ones(MICRO.clips)
+        )
         x, times = latents(3), torch.full((MICRO.clips,), 0.5)
         return network, lambda: network(x, times, conditions), TinyFootprint(config)
     if name == "videocrafter2":
