@@ -2,7 +2,9 @@
 
 EquivdmError
 ├── UsageError              a spec, a path or a store that cannot work as given: exit code 2
+│   └── BadClip             a stored clip is damaged, gone, or of another backbone: a training cannot use it
 ├── StoreUnwell             the store does not answer as it should: the same command continues when it is well
+├── Stopped                 a run was told to end, and saved what it had: the same command continues; exit code 143
 └── ItemError               one work item failed; the run goes on and the item becomes a row
     ├── NotAVideo           the file is something else: a page, a text, a folder (final)
     │   ├── EmptyFile       it has no bytes
@@ -29,8 +31,16 @@ class UsageError(EquivdmError):
     """The request cannot work as given. The message says what was got, what was wanted and what to do."""
 
 
+class BadClip(UsageError):
+    """A stored clip that cannot be trained on. The message names it."""
+
+
 class StoreUnwell(EquivdmError):
     """The store does not answer as it should, however often it was asked."""
+
+
+class Stopped(EquivdmError):
+    """A run was told to end from outside, and saved what it had. The same command continues."""
 
 
 class ItemError(EquivdmError):

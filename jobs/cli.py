@@ -1,7 +1,8 @@
 """The command `equivdm`. Reading a command line and checking a spec load neither torch nor Ray.
 
 Exit codes: 0 all well, 1 some items failed or a check found something, 2 the request cannot work as given,
-130 interrupted, 143 ended by SIGTERM, as a machine does that is to be taken away.
+130 interrupted, 143 ended by SIGTERM, as a machine does that is to be taken away: the job's own process, or a worker
+of a training.
 """
 
 import argparse
@@ -15,10 +16,13 @@ from importlib.metadata import version
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, cast
 
-from equivdm.errors import EquivdmError, UsageError
+from equivdm.errors import EquivdmError, Stopped, UsageError
 from jobs import options
 from jobs.specs import JOBS, load_spec
 from pipelines.config import AnyJob, EvaluateJob
+
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a run that was ended by SIGTERM."""
 
 JOB_HELP = {
     "preprocess": "videos to clips: flow, occlusion, motion plan, latents, condition",
@@ -53,10 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EquivdmError as error:
         if arguments and arguments.debug:
             raise
-        return _complain(str(error), 2 if isinstance(error, UsageError) else 1)
+        return _complain(str(error), _code(error))
     except KeyboardInterrupt as interrupt:
-        code = 143 if isinstance(interrupt, Terminated) else 130
+        code = TERMINATED if isinstance(interrupt, Terminated) else 130
         return _complain("interrupted: what was committed is kept; run the same command to continue", code)
+
+
+def _code(error: EquivdmError) -> int:
+    if isinstance(error, Stopped):
+        return TERMINATED
+    return 2 if isinstance(error, UsageError) else 1
 
 
 def _terminate(number: int, _: FrameType | None) -> NoReturn:

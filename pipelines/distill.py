@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivdm.backbones import diffusion_of
+from equivdm.backbones import diffusion_of, geometry_of
 from equivdm.distillation import distribution_matching_loss, fake_loss, generate
 from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
@@ -19,8 +19,8 @@ from pipelines.engines import Engine, descend, frozen
 from pipelines.fit import TrainSummary, fit_model
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.loop import Part
 from pipelines.models import ModelRecord, load_weights, newest_model
+from pipelines.session import Part
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from pipelines.train import fit_identity
@@ -84,6 +84,10 @@ class Distillation:
         count = self.fake_updates + 1
         return [self.loader.batch(step * count + number) for number in range(count)]
 
+    def replaced(self, batch: list[Batch]) -> tuple[str, ...]:
+        """Return what is wrong with clips that others stand in for."""
+        return tuple(why for part in batch for why in part.replaced)
+
     def update(self, engines: Mapping[str, Engine], batch: list[Batch], step: int) -> dict[str, Tensor]:
         """Do one step."""
         *fakes, last = batch
@@ -133,7 +137,13 @@ def make_recipe(
         "student": Part(deepcopy(network).requires_grad_(True).train(), fit.optimizer.lr),
         "fake": Part(deepcopy(network).requires_grad_(True).train(), config.fake_lr, config.fake_updates),
     }
-    noise = config.noise or teacher.noise
-    samples = SampleConfig(seed=fit.seed, batch=fit.batch, noise=noise, diffusion=diffusion, draws=2)
-    loader = Loader(samples, clips, ClipReader(store, clips), rank, world)
+    samples = SampleConfig(
+        seed=fit.seed,
+        batch=fit.batch,
+        noise=config.noise or teacher.noise,
+        diffusion=diffusion,
+        draws=2,
+        replace_bad=fit.on_bad_clip == "skip",
+    )
+    loader = Loader(samples, clips, ClipReader(store, clips, geometry_of(teacher.backbone)), rank, world)
     return Distillation(parts, loader, frozen(network, device), config.fake_updates, diffusion, device)

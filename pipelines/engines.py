@@ -40,6 +40,12 @@ class Engine(Protocol):
         """Norm of the latest step's gradient over all weights, before it was clipped; a scalar."""
         ...
 
+    @property
+    def skipped(self) -> int:
+        """Steps so far whose gradient was not finite: they changed neither weights, nor optimizer, nor learning rate.
+        The same on all workers."""
+        ...
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module."""
         ...
@@ -62,14 +68,30 @@ class Engine(Protocol):
 
 
 def descend(engine: Engine, parts: Sequence[Part], loss_of: Callable[[Part], Tensor]) -> Tensor:
-    """Do one optimizer step on micro-batches of equal size. Returns the mean of their losses, without gradient."""
+    """Do one optimizer step on micro-batches of equal size. Returns the mean of their losses, without gradient.
+
+    A step with a loss that is not finite, on any worker and in any micro-batch, is skipped on all of them.
+    """
     losses = []
     for part in parts:
         loss = loss_of(part)
-        engine.backward(loss)
+        # Such a loss makes every gradient NaN, also where its own happens to be a number, so that the norm, which
+        # the workers have in common, tells them all; a finite one is multiplied by 1.
+        engine.backward(loss * (1 + 0 * loss.detach()))
         engine.step()
         losses.append(loss.detach())
     return torch.stack(losses).mean()
+
+
+class SkippingAdamW(AdamW):
+    """AdamW whose step can be left out."""
+
+    overflow = False
+    """Whether the step to come is left out; the name by which DeepSpeed asks whether to leave the schedule's out."""
+
+    def step(self, closure: Any = None) -> Any:
+        """Do a step, unless it is left out."""
+        return None if self.overflow else super().step(closure)
 
 
 class PlainEngine:
@@ -78,7 +100,7 @@ class PlainEngine:
     def __init__(self, module: nn.Module, fit: FitConfig, lr: float, updates: int = 1) -> None:
         self.module, self.accumulate, self._clip = module, fit.accumulate, fit.optimizer.clip
         self._optimizer, self._schedule = make_optimizer(module, fit, lr, updates)
-        self._micro_batches = 0
+        self._micro_batches, self.skipped = 0, 0
         self.gradient_norm = torch.zeros(())
 
     @property
@@ -96,8 +118,11 @@ class PlainEngine:
         if self._micro_batches % self.accumulate:
             return
         self.gradient_norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._clip)
-        self._optimizer.step()
-        self._schedule.step()
+        if self.gradient_norm.isfinite():
+            self._optimizer.step()
+            self._schedule.step()
+        else:
+            self.skipped += 1
         self._optimizer.zero_grad()
 
     def save(self, folder: Path) -> None:
@@ -113,10 +138,12 @@ class PlainEngine:
         return self.module, self._optimizer, self._schedule
 
 
-def make_optimizer(module: nn.Module, fit: FitConfig, lr: float, updates: int) -> tuple[AdamW, LambdaLR]:
+def make_optimizer(
+    module: nn.Module, fit: FitConfig, lr: float, updates: int, kind: type[AdamW] = AdamW
+) -> tuple[AdamW, LambdaLR]:
     """Return AdamW and its schedule, of an optimizer that does `updates` steps to one of the job."""
     config = fit.optimizer
-    optimizer = AdamW(module.parameters(), lr=lr, betas=config.betas, weight_decay=config.weight_decay)
+    optimizer = kind(module.parameters(), lr=lr, betas=config.betas, weight_decay=config.weight_decay)
     last = fit.steps * updates - 1
     return optimizer, LambdaLR(optimizer, lambda step: rate_share(config, step, last))
 
@@ -162,6 +189,10 @@ class DeepSpeedEngine:
     def gradient_norm(self) -> Tensor:
         return self._norm
 
+    @property
+    def skipped(self) -> int:
+        return int(self._engine.skipped_steps)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._engine(*args, **kwargs)
 
@@ -170,8 +201,9 @@ class DeepSpeedEngine:
 
     def step(self) -> None:
         last, sharded = self._engine.is_gradient_accumulation_boundary(), self._engine.zero_optimization()
-        if last and not sharded:  # nothing but ZeRO keeps the norm
+        if last and not sharded:  # nothing but ZeRO keeps the norm, and leaves a step out by it
             self._norm = nn.utils.get_total_norm([p.grad for p in self.module.parameters() if p.grad is not None])
+            self._engine.optimizer.overflow = not self._norm.isfinite()
         self._engine.step()
         if last and sharded:
             self._norm = torch.as_tensor(self._engine.get_global_grad_norm())
@@ -205,7 +237,8 @@ def make_deepspeed(
     deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined]
     for parameter in module.parameters():  # DeepSpeed broadcasts weights as bytes, which wants plain strides
         parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
-    optimizer, schedule = make_optimizer(module, fit, lr, updates)
+    kind = AdamW if fit.parallel.zero_stage else SkippingAdamW  # ZeRO leaves a step out by itself
+    optimizer, schedule = make_optimizer(module, fit, lr, updates, kind)
     engine, *_ = deepspeed.initialize(
         model=module,
         optimizer=optimizer,

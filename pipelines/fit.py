@@ -1,5 +1,6 @@
 """Training on Ray Train and DeepSpeed, seen from the driver: start the workers, show progress, record the model."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -8,21 +9,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from equivdm.errors import EquivdmError, UsageError
+from equivdm.errors import EquivdmError, Stopped, UsageError
 from pipelines.board import Board
 from pipelines.config import DistillJob, TrainJob
 from pipelines.fit_config import FitConfig
 from pipelines.loader import share
-from pipelines.loop import FitTask, MakeRecipe, Outcome, train_worker
 from pipelines.models import Figure, ModelRecord, find_model, register_model
 from pipelines.progress import Advance, progress
 from pipelines.ray_session import is_embedded, ray_session
 from pipelines.record import new_run
 from pipelines.room import check_room
+from pipelines.session import MakeRecipe
 from pipelines.settings import RayConfig, Resources
 from pipelines.store import Store
+from pipelines.worker import FitTask, Outcome, train_worker
 
 _POLL_S = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def fit_model(
 ) -> TrainSummary:
     """Train the model of a key unless it is there, and record it. The same call again continues a stopped run.
 
-    Raises UsageError where the job cannot work as given, EquivdmError where workers failed too often.
+    Raises UsageError where the job cannot work as given, EquivdmError where workers failed too often, Stopped where
+    one of them was told to end.
     """
     started = time.monotonic()
     if record := find_model(store, key):
@@ -64,6 +69,11 @@ def fit_model(
         outcome = train(task, job.ray)
     if outcome.problem is not None:
         raise UsageError(outcome.problem)
+    if outcome.stopped is not None:
+        raise Stopped(
+            f"a worker was told to end (SIGTERM): saved after step {outcome.stopped} of {job.fit.steps}; "
+            "run the same command to continue"
+        )
     record = register_model(
         store,
         job,
@@ -88,11 +98,14 @@ def run_folder(store: Store, key: str) -> str:
 def train(task: FitTask, config: RayConfig) -> Outcome:
     """Run the workers in the Ray session that is open, with a progress bar.
 
+    A KeyboardInterrupt lets them finish the step and save before it is raised again; a second one does not wait.
     Raises UsageError where an embedded Ray has no room for them, EquivdmError where they failed too often.
     """
     import ray
     import ray.train
     from ray.train.torch import TorchTrainer
+
+    from pipelines.backend import ListeningTorchConfig
 
     parallel = task.fit.parallel
     worker = Resources(cpus=parallel.cpus_per_worker, gpus=float(parallel.gpus_per_worker), actors=parallel.workers)
@@ -101,6 +114,7 @@ def train(task: FitTask, config: RayConfig) -> Outcome:
     board = ray.remote(num_cpus=0)(Board).remote()
     trainer = TorchTrainer(
         partial(train_worker, replace(task, board=board)),
+        torch_config=ListeningTorchConfig(),
         scaling_config=_scaling(task.fit),
         run_config=_run_config(task),
     )
@@ -112,26 +126,41 @@ def train(task: FitTask, config: RayConfig) -> Outcome:
 
 
 def _watch(fit: Callable[[], Any], board: Any, advance: Advance) -> Any:
-    """Run `fit` and show what the board says meanwhile."""
+    """Run `fit`, show what the board says meanwhile, and ask the workers to stop where the driver is interrupted."""
     import ray
 
     # In a thread of its own: Ray Train would otherwise take over Ctrl-C, for good.
     pool = ThreadPoolExecutor(1, thread_name_prefix="fit")
-    future, seen = pool.submit(fit), 0
+    future, ended, seen, named, interrupt = pool.submit(fit), False, 0, 0, None
     try:
-        while not wait([future], _POLL_S).done:
-            seen = _show(ray.get(board.latest.remote()), seen, advance)
-        _show(ray.get(board.latest.remote()), seen, advance)
+        while not ended:
+            try:
+                ended = bool(wait([future], _POLL_S).done)
+                latest, bad_clips = ray.get([board.latest.remote(), board.bad_clips.remote()])
+                seen, named = _show(latest, seen, advance), _name(bad_clips, named)
+            except KeyboardInterrupt as told:
+                if interrupt or ray.get(board.latest.remote()) is None:
+                    raise  # in haste, or before there was anything to keep
+                interrupt = told
+                board.stop.remote()
+        if interrupt:
+            raise interrupt
         return future.result()
     finally:
         pool.shutdown(wait=False)
 
 
-def _show(latest: tuple[int, dict[str, float]], seen: int, advance: Advance) -> int:
-    step, figures = latest
+def _show(latest: tuple[int, dict[str, float]] | None, seen: int, advance: Advance) -> int:
+    step, figures = latest or (0, {})
     if step > seen:  # after a worker's failure the steps since the last checkpoint come again
         advance(step - seen, **figures)
     return max(step, seen)
+
+
+def _name(bad_clips: list[str], named: int) -> int:
+    for line in bad_clips[named:]:
+        logger.warning("%s; another clip stands in", line)
+    return len(bad_clips)
 
 
 def _tune_ray_train(embedded: bool) -> None:

@@ -81,6 +81,15 @@ class FitConfig(Config):
     """Steps between two reported losses."""
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between two checkpoints."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What a loss or a gradient that is not finite does: `skip` leaves that step's update out, on all workers. A run
+    that it stopped goes on from its checkpoint with `skip`. No part of the fingerprint: runs that meet none are alike.
+    """
+    max_skipped: int = Field(default=10, ge=0)
+    """Updates of the whole run that may be left out before it stops."""
+    on_bad_clip: Literal["stop", "skip"] = "stop"
+    """What a clip does whose stored row is damaged, gone, or of another backbone: with `skip` another clip of its size
+    stands in, always the same one for that seed and place. No part of the fingerprint either."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer."""
     parallel: ParallelConfig = ParallelConfig()

@@ -4,30 +4,35 @@ No random state is kept: a position in the training data is a number, any number
 run that continues sees what it would have seen.
 """
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from equivdm.backbones.base import Conditions
+from equivdm.backbones.geometry import Geometry
 from equivdm.config import NoiseConfig
-from equivdm.errors import EquivdmError, UsageError
+from equivdm.errors import BadClip, EquivdmError, StoreUnwell, UsageError
 from equivdm.objective import Diffusion
 from equivdm.seeds import derive_seed
 from equivdm.types import Latents, Times
 from pipelines.clips import finished_clips, locate, read_parts
 from pipelines.draw import draw_noise
+from pipelines.order import Order, Size
 from pipelines.schemas import from_tensor
+from pipelines.shown import COLUMNS, Shown, columns_of, conditions_of, shown
 from pipelines.store import Store
+from pipelines.tables import sha256_of
 
 T = TypeVar("T")
 
-_COLUMNS = ("latents", "plan", "control")
+_COLUMNS = ("latents", "plan")
 
 CACHED_CLIPS = 256
 """Clips that a worker keeps in memory, the latest used: a tiny clip takes 0.2 MB, one of 480x832x81 about 40 MB."""
@@ -49,6 +54,8 @@ class SampleConfig:
     """Share of samples without a caption."""
     control_dropout: float = 0.0
     """Share of samples without a dense condition."""
+    replace_bad: bool = False
+    """Whether another clip of its size stands in for one that cannot be read."""
 
 
 class Clip(NamedTuple):
@@ -57,10 +64,8 @@ class Clip(NamedTuple):
     latents: np.ndarray
     """float32 [channels, time, h, w]."""
     plan: bytes
-    tokens: np.ndarray
-    """int64 [words]."""
-    control: np.ndarray
-    """uint8 [frames, height, width]."""
+    shown: Shown
+    """Caption and dense condition."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,9 @@ class Batch:
     """As many independent draws as asked for, each along the clip's motion."""
     times: Times
     conditions: Conditions
-    """Dropped-out captions and dense conditions are zeros already."""
+    """Dropped-out captions and dense conditions are what stands for none already."""
+    replaced: tuple[str, ...] = ()
+    """What is wrong with clips that others stand in for, one line each."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same batch on `device`."""
@@ -89,32 +96,66 @@ class Batch:
 class ClipReader:
     """Clips by key, straight from their data files; the latest used stay in memory."""
 
-    def __init__(self, store: Store, keys: Sequence[str], capacity: int = CACHED_CLIPS) -> None:
-        """Look the clips' files up in the tables' logs, once. Raises EquivdmError where one is not in the table."""
-        self._store = store
+    def __init__(self, store: Store, keys: Sequence[str], geometry: Geometry, capacity: int = CACHED_CLIPS) -> None:
+        """Look the clips' files up in the tables' logs, once. Raises EquivdmError where one is not in the table.
+
+        `geometry` is the backbone's: latents of another one are refused when they are read.
+        """
+        self._store, self._geometry = store, geometry
         clips = finished_clips(store, keys)
         if missing := len(set(keys)) - len(clips):
             raise EquivdmError(f"clips: {missing} of {len(set(keys))} are not in {store.url}: run the job again")
-        self._tokens = {clip["key"]: np.array(clip["tokens"], np.int64) for clip in clips}
-        self._files = dict(zip(self._tokens, locate(store, clips, _COLUMNS), strict=True))
+        located = locate(store, clips, (*_COLUMNS, *COLUMNS))
+        self._files = {clip["key"]: files for clip, files in zip(clips, located, strict=True)}
+        self._rates = {clip["key"]: clip["fps"] for clip in clips}
+        self._paths = {clip["key"]: clip["path"] for clip in clips}
+        self.sizes: Mapping[str, Size] = {c["key"]: (c["frames"], c["height"], c["width"]) for c in clips}
         self._capacity, self._kept = capacity, OrderedDict[str, Clip]()
+        self._refused: dict[str, BadClip] = {}
 
     def __call__(self, key: str) -> Clip:
-        """Return a clip."""
+        """Return a clip. Raises BadClip where it cannot be read, or does not fit the backbone."""
+        if key in self._refused:  # to find damage can take seconds
+            raise self._refused[key]
         if key not in self._kept:
-            self._kept[key] = self._read(key)
+            with self.blaming(key):
+                self._kept[key] = self._read(key)
         self._kept.move_to_end(key)
         if len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
         return self._kept[key]
 
+    @contextmanager
+    def blaming(self, key: str) -> Iterator[None]:
+        """Raise BadClip, which names the clip, where its stored data cause the block to fail."""
+        try:
+            yield
+        except StoreUnwell:
+            # What is damaged looks like a store that is unwell, until its bytes are compared with its name.
+            changed = [f"{stage}/{name}" for stage, name in self._files[key].items() if self._changed(stage, name)]
+            if not changed:
+                raise
+            raise self._refuse(key, f"bytes of {changed[0]} have changed since it was committed") from None
+        except (FileNotFoundError, ValueError) as fault:
+            raise self._refuse(key, " ".join(str(fault).split())[:200]) from fault
+
+    def _changed(self, stage: str, name: str) -> bool:
+        return hashlib.sha256(self._store.table(stage).read_file(name)).hexdigest() != sha256_of(name)
+
+    def _refuse(self, key: str, why: str) -> BadClip:
+        self._refused[key] = BadClip(f"clip {key[:12]} of {self._paths[key]} cannot be trained on: {why}")
+        return self._refused[key]
+
     def _read(self, key: str) -> Clip:
-        row = read_parts(self._store, self._files[key], _COLUMNS)
+        files = self._files[key]
+        row = read_parts(self._store, files, (*_COLUMNS, *columns_of(files)))
+        latents = from_tensor(row["latents"])
+        if latents.shape != (wanted := self._geometry.latent_shape(*self.sizes[key])):
+            raise ValueError(f"got latents {latents.shape} (channels, time, height, width), wanted {wanted}")
         return Clip(
-            latents=from_tensor(row["latents"]).astype(np.float32),
+            latents=latents.astype(np.float32),
             plan=row["plan"],
-            tokens=self._tokens[key],
-            control=from_tensor(row["control"]),
+            shown=shown(row, self._rates[key]),
         )
 
 
@@ -134,48 +175,60 @@ def share(batch: int, rank: int, workers: int, accumulate: int = 1) -> range:
     return range(rank * size, (rank + 1) * size)
 
 
+Sample = tuple[torch.Tensor, list[torch.Tensor], torch.Tensor, torch.Tensor, Clip]
+"""Latents, draws of noise, time, which conditions to keep, and the clip itself."""
+
+
 class Loader:
     """Batches by number."""
 
     def __init__(
-        self, config: SampleConfig, keys: Sequence[str], read: Callable[[str], Clip], rank: int = 0, world: int = 1
+        self, config: SampleConfig, keys: Sequence[str], read: ClipReader, rank: int = 0, world: int = 1
     ) -> None:
         """Take the share `rank` of `world` of every batch. Raises UsageError where the batch cannot be shared out."""
-        self._config, self._keys, self._read = config, sorted(keys), read
+        self._config, self._read = config, read
         self._slots = share(config.batch, rank, world)
-        self._order = lru_cache(maxsize=2)(self._shuffled)  # a batch may reach over the end of an epoch
+        self._order = Order(config.seed, config.batch, {key: read.sizes[key] for key in keys})
 
     def batch(self, number: int) -> Batch:
-        """Return this worker's samples of batch `number`, counted from 0."""
-        samples = [self._sample(number, slot) for slot in self._slots]
+        """Return this worker's samples of batch `number`, counted from 0.
+
+        Raises BadClip where a clip cannot be read and none stands in for it.
+        """
+        found = [self._readable(number, slot) for slot in self._slots]
+        samples, replaced = zip(*found, strict=True)
         latents, noises, times, keep, clips = zip(*samples, strict=True)
         text, control = torch.stack(keep).unbind(1)
-        conditions = Conditions(
-            torch.from_numpy(np.stack([clip.tokens for clip in clips])),
-            torch.from_numpy(np.stack([clip.control for clip in clips])),
-        )
         return Batch(
             latents=torch.stack(latents),
             noises=tuple(torch.stack(draw) for draw in zip(*noises, strict=True)),
             times=torch.cat(times),
-            conditions=conditions.masked(text, control),
+            conditions=conditions_of([clip.shown for clip in clips], text.tolist(), control.tolist()),
+            replaced=tuple(why for why in replaced if why),
         )
 
     def key(self, number: int, slot: int) -> str:
-        """Return the clip in a slot of a batch: every clip comes once an epoch, in an order of its own."""
-        epoch, place = divmod(number * self._config.batch + slot, len(self._keys))
-        return self._order(epoch)[place]
+        """Return the clip in a slot of a batch, as `pipelines.order` has it."""
+        return self._order.key(number, slot)
 
-    def _shuffled(self, epoch: int) -> list[str]:
-        return sorted(self._keys, key=lambda key: derive_seed(self._config.seed, "order", epoch, key))
+    def _readable(self, number: int, slot: int) -> tuple[Sample, str]:
+        """Return a slot's sample, and what is wrong with the clip that it should be of; nothing where it is."""
+        try:
+            return self._sample(number, slot, self.key(number, slot)), ""
+        except BadClip as fault:
+            if not self._config.replace_bad:
+                raise BadClip(f"{fault}; repair or remove it, or set fit.on_bad_clip=skip") from fault
+            why = str(fault)
+        for key in self._order.stand_ins(number, slot):
+            with suppress(BadClip):
+                return self._sample(number, slot, key), why
+        raise BadClip(f"{why}; and no other clip of its size can be read: run the audit of the preprocess job")
 
-    def _sample(
-        self, number: int, slot: int
-    ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor, torch.Tensor, Clip]:
-        config, key = self._config, self.key(number, slot)
-        clip = self._read(key)
+    def _sample(self, number: int, slot: int, key: str) -> Sample:
+        config, clip = self._config, self._read(key)
         seeds = [derive_seed(config.seed, "noise", number, slot, key, draw) for draw in range(config.draws)]
-        noises = [torch.from_numpy(draw_noise(clip.plan, clip.latents.shape, config.noise, seed)) for seed in seeds]
+        with self._read.blaming(key):
+            noises = [torch.from_numpy(draw_noise(clip.plan, clip.latents.shape, config.noise, seed)) for seed in seeds]
         generator = torch.Generator().manual_seed(derive_seed(config.seed, "sample", number, slot, key))
         times = config.diffusion.draw_times(1, generator)
         keep = torch.rand(2, generator=generator) >= torch.tensor([config.text_dropout, config.control_dropout])

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, check_size, diffusion_of
+from equivdm.backbones import build_denoiser, check_size, diffusion_of, geometry_of, network_identity
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
 from equivdm.seeds import derive_seed
@@ -19,7 +19,7 @@ from pipelines.fit import TrainSummary, fit_model
 from pipelines.fit_config import FitConfig
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.loop import Part
+from pipelines.session import Part
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 
@@ -92,6 +92,10 @@ class Denoising:
         """Return the samples of a step."""
         return self.loader.batch(step)
 
+    def replaced(self, batch: Batch) -> tuple[str, ...]:
+        """Return what is wrong with clips that others stand in for."""
+        return batch.replaced
+
     def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
         """Do one step of denoising."""
         denoiser = engines["denoiser"]
@@ -117,6 +121,8 @@ def make_recipe(
         diffusion=diffusion,
         text_dropout=config.text_dropout,
         control_dropout=config.control_dropout,
+        replace_bad=fit.on_bad_clip == "skip",
     )
-    loader = Loader(samples, clips, ClipReader(store, clips), rank, world)
+    reader = ClipReader(store, clips, geometry_of(config.backbone))
+    loader = Loader(samples, clips, reader, rank, world)
     return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, diffusion, device)

@@ -45,6 +45,10 @@ class Geometry:
             raise ValueError(f"got {frames} frames, wanted {wanted}: change the length of the clips")
         return tuple(range(0, frames, self.time_stride))
 
+    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return a video's latent (channels, time, height, width). Raises ValueError as `grid` and `frame_indices`."""
+        return self.channels, len(self.frame_indices(frames)), *self.grid(height, width)
+
 
 TINY = Geometry(channels=3, space_stride=2, time_stride=1, causal=False)
 """Of the backbone `tiny`."""

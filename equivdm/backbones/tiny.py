@@ -108,7 +108,7 @@ class TinyDenoiser(DenoiserModule):
         control = rearrange(control, "b (t c) h w -> b c t h w", t=latents.shape[2])
         clock = per_sample(times.float()).expand_as(x_t[:, :1])
         planes = torch.cat([scale * x_t, control, clock], 1).to(self.out.weight.dtype)
-        correction = self._network(planes, self._context(times, conditions.tokens))
+        correction = self._network(planes, self._context(times, conditions.text))
         return (skip * x_t + scale * correction.float()).to(latents.dtype)
 
     def _network(

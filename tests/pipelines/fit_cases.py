@@ -22,15 +22,17 @@ BACKBONE = TinyConfig(width=16, depth=1, heads=2, patch=4)
 RAY = RayConfig(cpus=2, object_store_mib=80)
 
 
-def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> list[str]:
+def write_clips(
+    store: Store, count: int = 6, fingerprint: str = "f" * 64, pixels: int = PIXELS, first: int = 0
+) -> list[str]:
     """Commit clips that pan, each of one colour with a little grain, and return their keys in order."""
-    rows = []
-    for number in range(count):
+    rows, cells = [], pixels * CELLS // PIXELS
+    for number in range(first, first + count):
         random = np.random.default_rng(number)
         shift = random.uniform(-2, 2, 2)
-        flow = np.broadcast_to(shift, (FRAMES - 1, PIXELS, PIXELS, 2)).astype(np.float32)
-        plan = plan_motion(flow, -flow, grid=(CELLS, CELLS), per_cell=2)
-        colour, grain = random.standard_normal((3, 1, 1, 1)), random.standard_normal((3, FRAMES, CELLS, CELLS))
+        flow = np.broadcast_to(shift, (FRAMES - 1, pixels, pixels, 2)).astype(np.float32)
+        plan = plan_motion(flow, -flow, grid=(cells, cells), per_cell=2)
+        colour, grain = random.standard_normal((3, 1, 1, 1)), random.standard_normal((3, FRAMES, cells, cells))
         row = {
             "key": item_key("clip", number, fingerprint),
             "fingerprint": fingerprint,
@@ -40,10 +42,10 @@ def write_clips(store: Store, count: int = 6, fingerprint: str = "f" * 64) -> li
             "attempt": 1,
             "created": datetime.now(UTC),
             "frames": FRAMES,
-            "height": PIXELS,
-            "width": PIXELS,
+            "height": pixels,
+            "width": pixels,
             "tokens": tokenize(f"clip number {number}"),
-            "control": to_tensor(random.integers(0, 256, (FRAMES, PIXELS, PIXELS), np.uint8)),
+            "control": to_tensor(random.integers(0, 256, (FRAMES, pixels, pixels), np.uint8)),
             "latents": to_tensor((colour + 0.1 * grain).astype(np.float16)),
             "plan": plan.to_bytes(),
         }

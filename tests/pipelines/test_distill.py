@@ -9,9 +9,9 @@ from equivdm.errors import UsageError
 from pipelines.distill import distill_key, make_recipe, run
 from pipelines.engines import make_plain
 from pipelines.loop import run as run_steps
-from pipelines.loop import set_up
 from pipelines.models import ModelRecord, load_denoiser, load_weights
 from pipelines.pace import speed
+from pipelines.session import set_up
 from pipelines.store import Store, open_store
 from tests.pipelines.fit_cases import distill_job, fit_config, train_job, write_clips
 from tests.pipelines.test_models import finish

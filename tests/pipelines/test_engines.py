@@ -1,5 +1,6 @@
 """DeepSpeed's engine in one process: equal to plain torch in every ZeRO stage, bitwise equal after a reload."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,10 @@ from equivdm.config import TinyConfig
 from pipelines.distill import make_recipe
 from pipelines.engines import Engine, MakeEngine, descend, make_deepspeed, make_plain
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
-from pipelines.loop import run, set_up
+from pipelines.loop import run
 from pipelines.partition import held, share, whole
 from pipelines.reshard import universal
+from pipelines.session import set_up
 from pipelines.settings import StoreConfig
 from pipelines.store import open_store
 from tests.pipelines.fit_cases import distill_job, fit_config, train_job, write_clips
@@ -73,7 +75,8 @@ def miss(engine: Engine, x: torch.Tensor) -> torch.Tensor:
 
 def losses(engine: Engine, first: int, last: int) -> list[float]:
     """Train for some steps, each with data of its own."""
-    return [descend(engine, [sample(step)], partial(miss, engine)).item() for step in range(first, last)]
+    parts = (sample(step).chunk(engine.accumulate) for step in range(first, last))
+    return [descend(engine, each, partial(miss, engine)).item() for each in parts]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +122,34 @@ def test_a_saved_engine_continues_bitwise(make: MakeEngine, tmp_path: Path) -> N
     assert losses(second, 5, 9) == wanted[5:]
     for one, other in zip(held(through.module).values(), held(second.module).values(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("spoil", ["loss", "gradient"])
+@pytest.mark.parametrize(
+    ("stage", "offload"), [(None, "none"), (0, "none"), *((s, o) for s in (1, 2, 3) for o in ("none", "optimizer"))]
+)
+def test_an_update_that_is_no_number_leaves_everything_as_it_was(stage: int | None, offload: str, spoil: str) -> None:
+    fit = settings(stage or 0, offload).model_copy(update={"accumulate": 2})
+    make = make_plain if stage is None else make_deepspeed
+    spoiled, other = (make(network(), fit, 1e-2) for _ in range(2))
+    for engine in (spoiled, other):
+        losses(engine, 0, 3)
+    before = {name: value.clone() for name, value in held(spoiled.module).items()}
+    rate = spoiled.rate
+
+    def miss_badly(x: torch.Tensor) -> torch.Tensor:
+        # A loss whose gradient is a number all the same, or a gradient that overflows, in one of the micro-batches.
+        loss = miss(spoiled, x)
+        if x is not parts[1]:
+            return loss
+        return loss + math.nan if spoil == "loss" else loss * 1e38 * 1e38
+
+    parts = sample(3).chunk(2)
+    descend(spoiled, parts, miss_badly)
+    assert (spoiled.skipped, other.skipped, spoiled.rate) == (1, 0, rate)
+    assert not spoiled.gradient_norm.isfinite()
+    assert all(torch.equal(value, before[name]) for name, value in held(spoiled.module).items())
+    assert losses(spoiled, 4, 7) == losses(other, 4, 7)
 
 
 @pytest.mark.parametrize("offload", ["none", "optimizer"])

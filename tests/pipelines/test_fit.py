@@ -8,13 +8,17 @@ import pytest
 import torch
 
 from equivdm.errors import EquivdmError, UsageError
+from pipelines.checkpoints import Misfit, must_reshard
 from pipelines.engines import make_plain, rate_share
+from pipelines.figures import Diverged
 from pipelines.fit import train
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
-from pipelines.loop import Diverged, FitTask, Misfit, Outcome, Session, is_due, must_reshard, run, set_up
+from pipelines.loop import is_due, run
 from pipelines.models import WEIGHTS, model_folder
+from pipelines.session import Session, set_up
 from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
+from pipelines.worker import FitTask, Outcome
 from tests.pipelines.fit_cases import RAY
 from tests.pipelines.toy import Faults, make_toy
 
@@ -37,9 +41,9 @@ def fit(store: Store, key: str, config: FitConfig, faults: Faults = Faults(), hi
     return train(FitTask(key, f"toy {key}", store, config, partial(make_toy, faults, hidden=hidden)), RAY)
 
 
-def alone(faults: Faults = Faults(), hidden: int = 32) -> Session:  # noqa: B008
+def alone(faults: Faults = Faults(), hidden: int = 32, **changes: object) -> Session:  # noqa: B008
     """Train the toy in this process, with plain torch."""
-    session = set_up(make_toy(faults, CPU, 0, 1, hidden), settings(1), CPU, make_plain)
+    session = set_up(make_toy(faults, CPU, 0, 1, hidden), settings(1).model_copy(update=changes), CPU, make_plain)
     run(session, lambda: None, lambda: None)
     return session
 
@@ -87,6 +91,53 @@ def test_speeds_stand_beside_the_history_and_not_in_it() -> None:
 def test_divergence_names_the_step_and_the_metric() -> None:
     with pytest.raises(Diverged, match="size is nan at step 16"):
         alone(Faults(diverge_at=16))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_says_how_to_go_on() -> None:
+    wanted = r"loss is nan at step 16; there is no checkpoint yet: set fit\.on_nan=skip to go on, or begin anew"
+    with pytest.raises(Diverged, match=wanted):
+        alone(Faults(spoiled=(16,)))
+
+
+def test_updates_that_are_left_out_are_counted_and_not_averaged() -> None:
+    session, whole = alone(Faults(spoiled=(8, 9, 29)), on_nan="skip"), alone(on_nan="skip")
+    counts = [(f.step, f.value) for f in session.history if f.metric == "skipped_updates"]
+    assert counts == [(7, 0), (14, 2), (21, 0), (28, 0), (30, 1)]
+    assert all(math.isfinite(f.value) for f in session.history)
+    assert session.history[:5] == whole.history[:5]
+    assert session.history != whole.history
+    assert "skipped_updates" not in {f.metric for f in alone().history}
+
+
+def test_an_average_does_not_see_updates_that_are_left_out() -> None:
+    one = alone(Faults(spoiled=(0, 1)), on_nan="skip", steps=2)
+    start = make_toy(Faults(), CPU, 0, 1).parts["net"].module.state_dict()
+    assert all(torch.equal(value, start[name]) for name, value in one.ema.state_dict().items())
+    # A window without any number has no mean.
+    assert {f.metric for f in one.history} == {"size", "lr", "skipped_updates"}
+
+
+def test_too_many_updates_left_out_end_the_run() -> None:
+    every = Faults(spoiled=tuple(range(3, 30)))
+    with pytest.raises(Diverged, match=r"3 updates were left out until step 5, fit\.max_skipped is 2; .* raise that"):
+        alone(every, on_nan="skip", max_skipped=2)
+    assert alone(Faults(spoiled=(3, 20)), on_nan="skip", max_skipped=2).step == 30
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1800)  # three starts of workers
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("stage", [0, 3])
+def test_one_worker_without_a_number_leaves_the_update_out_on_all(tmp_path: Path, stage: int) -> None:
+    here, other = (open_store(StoreConfig(root=str(tmp_path / name))) for name in ("here", "other"))
+    config = settings(2, stage, max_failures=1).model_copy(update={"on_nan": "skip"})
+    whole = fit(here, "toy", config, Faults(spoiled=(8, 22)), hidden=8192)
+    faults = Faults(crash_at=18, marker=str(tmp_path / "crashed"), spoiled=(8, 22))
+    assert fit(other, "toy", config, faults, hidden=8192) == whole
+    plain = alone(Faults(spoiled=(8, 22)), hidden=8192, on_nan="skip")
+    assert [f[:2] for f in whole.history] == [f[:2] for f in plain.history]
+    assert [f.value for f in whole.history] == pytest.approx([f.value for f in plain.history], rel=1e-3)
 
 
 def moves(optimizer: OptimizerConfig, steps: int, updates: int = 1) -> list[float]:

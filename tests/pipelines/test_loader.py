@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from equivdm.backbones import diffusion_of
+from equivdm.backbones.geometry import TINY, WAN
 from equivdm.config import NoiseConfig, TinyConfig
-from equivdm.errors import EquivdmError, UsageError
+from equivdm.errors import BadClip, EquivdmError, StoreUnwell, UsageError
+from pipelines import patience
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig, prefetched, share
 from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
+from pipelines.tables import Table
 from tests.pipelines.fit_cases import CELLS, FRAMES, write_clips
 
 WARPED = NoiseConfig()
@@ -31,7 +34,7 @@ def loader(clips: tuple[Store, list[str]], rank: int = 0, world: int = 1, **chan
     config = SampleConfig(
         **{"seed": 1, "batch": 4, "noise": WARPED, "diffusion": diffusion_of(TinyConfig()), **changes}
     )
-    return Loader(config, keys, ClipReader(store, keys), rank, world)
+    return Loader(config, keys, ClipReader(store, keys, TINY), rank, world)
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -96,11 +99,11 @@ def test_a_batch_that_cannot_be_shared_out_says_so() -> None:
 
 def test_a_small_cache_gives_the_same_clips(clips: tuple[Store, list[str]]) -> None:
     store, keys = clips
-    small, large = ClipReader(store, keys, capacity=1), ClipReader(store, keys)
+    small, large = ClipReader(store, keys, TINY, capacity=1), ClipReader(store, keys, TINY)
     for key in [*keys, *keys]:
         assert np.array_equal(small(key).latents, large(key).latents)
     with pytest.raises(EquivdmError, match="1 of 2 are not in"):
-        ClipReader(store, [keys[0], "absent"])
+        ClipReader(store, [keys[0], "absent"], TINY)
 
 
 def test_prefetching_keeps_the_order_and_passes_errors_on() -> None:
@@ -113,8 +116,92 @@ def test_prefetching_keeps_the_order_and_passes_errors_on() -> None:
 def test_the_clips_reach_the_batch_as_stored(clips: tuple[Store, list[str]], tmp_path: Path) -> None:
     store, keys = clips
     one = loader(clips, batch=1)
-    clip = ClipReader(store, keys)(one.key(0, 0))
+    clip = ClipReader(store, keys, TINY)(one.key(0, 0))
     batch = one.batch(0)
     assert np.array_equal(batch.latents[0].numpy(), clip.latents)
     assert np.array_equal(batch.conditions.control[0].numpy(), clip.control)
     assert 0 < float(batch.times[0]) < 1
+
+
+def damage(store: Store, number: int, how: str) -> str:
+    """Damage the latents or the plan of a clip of `write_clips`, and return the clip's key."""
+    stage = "plans" if how == "plan" else "latents"
+    clip = next(row for row in store.table("clips").rows() if row["path"] == f"video_{number}.mp4")
+    table = store.table(stage)
+    (file,) = (file for file in table.files() if file.key == clip[stage])
+    path = f"{table.folder}/{file.name}"
+    data = table.read_file(file.name)
+    if how == "gone":
+        store.filesystem.rm_file(path)
+    elif how == "cut":
+        store.filesystem.pipe_file(path, data[: len(data) // 2])
+    else:
+        middle = len(data) // 3
+        store.filesystem.pipe_file(path, data[:middle] + bytes(200) + data[middle + 200 :])
+    return clip["key"]
+
+
+@pytest.mark.parametrize("how", ["gone", "cut", "changed", "plan"])
+def test_a_clip_that_cannot_be_read_is_named_or_replaced(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PAUSES_S", ())
+    store = open_store(StoreConfig(root=str(tmp_path)))
+    clips = store, write_clips(store)
+    whole = [tensors(loader(clips, batch=6).batch(number)) for number in range(2)]
+    bad = damage(store, 2, how)
+    wanted = rf"clip {bad[:12]} of video_2\.mp4 cannot be trained on: .*; repair or remove it, or set fit\.on_bad_clip"
+    with pytest.raises(BadClip, match=wanted):
+        loader(clips, batch=6).batch(0)
+    for number in range(2):
+        batch = loader(clips, batch=6, replace_bad=True).batch(number)
+        (why,) = batch.replaced
+        assert "video_2.mp4 cannot be trained on" in why
+        slot = next(slot for slot in range(6) if loader(clips, batch=6).key(number, slot) == bad)
+        kept = [place for place in range(6) if place != slot]
+        for one, other in zip(tensors(batch), whole[number], strict=True):
+            assert torch.equal(one[kept], other[kept])
+        assert (batch.latents[slot] == batch.latents[kept]).flatten(1).all(1).sum() == 1  # another one of the set
+        for world in (2, 3):
+            ranks = [loader(clips, rank, world, batch=6, replace_bad=True).batch(number) for rank in range(world)]
+            parts = zip(*map(tensors, ranks), strict=True)
+            assert all(torch.equal(torch.cat(p), all_) for p, all_ in zip(parts, tensors(batch), strict=True))
+            assert [line for rank in ranks for line in rank.replaced] == [why]
+
+
+def test_clips_of_another_backbone_are_told(clips: tuple[Store, list[str]]) -> None:
+    store, keys = clips
+    other = Loader(SampleConfig(1, 4, WARPED, replace_bad=True), keys, ClipReader(store, keys, WAN))
+    with pytest.raises(BadClip, match=r"cannot be trained on: .*; and no other clip of its size can be read"):
+        other.batch(0)
+
+
+def test_a_store_that_is_unwell_is_no_bad_clip(clips: tuple[Store, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PAUSES_S", ())
+    one = loader(clips, replace_bad=True)
+    read = Table.read_files
+
+    def unwell(self: Table, names: list[str], columns: list[str]) -> object:
+        if "latents" in columns:
+            return patience.patiently("here", fail)
+        return read(self, names, columns)
+
+    def fail() -> object:
+        raise ConnectionError("reset by peer")
+
+    monkeypatch.setattr(Table, "read_files", unwell)
+    with pytest.raises(StoreUnwell, match="reset by peer"):
+        one.batch(0)
+
+
+def test_each_batch_has_clips_of_one_size(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path)))
+    keys = write_clips(store, 5) + write_clips(store, 3, pixels=24, first=5)
+    seen = Counter[str]()
+    for number in range(8):
+        batch = loader((store, keys), batch=2).batch(number)
+        assert batch.latents.shape[-1] in (8, 12)
+        assert batch.conditions.control.shape[-1] == 2 * batch.latents.shape[-1]
+        seen.update(loader((store, keys), batch=2).key(number, slot) for slot in range(2))
+    assert set(seen) == set(keys)
+    assert set(seen.values()) == {2}

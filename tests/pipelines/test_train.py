@@ -18,8 +18,8 @@ from pipelines.engines import make_plain
 from pipelines.fit import run_folder
 from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.loop import run as run_steps
-from pipelines.loop import set_up
 from pipelines.models import find_model, load_denoiser
+from pipelines.session import set_up
 from pipelines.settings import SelectConfig, StoreConfig
 from pipelines.store import open_store
 from pipelines.train import Denoising, make_recipe, run, train_key
@@ -120,6 +120,20 @@ def test_micro_batches_change_rounding_only(tmp_path: Path) -> None:
     assert [f[:2] for f in histories[0]] == [f[:2] for f in histories[1]]
 
 
+def test_clips_of_several_sizes_train_together(tmp_path: Path) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path)))
+    keys = write_clips(store, 4) + write_clips(store, 2, pixels=32, first=4)
+    histories = []
+    for accumulate in (1, 2):
+        fit = fit_config(steps=6, report_every=1, accumulate=accumulate)
+        recipe = make_recipe(train_job(str(tmp_path), fit), store, keys, CPU, 0, 1)
+        assert {recipe.batch(step).latents.shape[-1] for step in range(6)} == {8, 16}
+        session = set_up(recipe, fit, CPU, make_plain)
+        run_steps(session, lambda: None, lambda: None)
+        histories.append([figure.value for figure in session.history])
+    assert histories[1] == pytest.approx(histories[0], rel=1e-3)
+
+
 def test_activations_that_are_computed_again_change_no_figure(tmp_path: Path) -> None:
     keys = write_clips(open_store(StoreConfig(root=str(tmp_path))))
     histories = []
@@ -142,6 +156,7 @@ def test_the_key_names_what_decides_the_weights() -> None:
         train_job(
             "there", fit_config(2, report_every=5, checkpoint_every=9, accumulate=2, checkpoint_activations=True)
         ),
+        train_job("there", fit_config(1, on_nan="skip", max_skipped=1, on_bad_clip="skip")),
     ]
     other = [
         train_job("here", fit_config(1, seed=1)),

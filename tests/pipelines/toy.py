@@ -1,6 +1,8 @@
-"""A recipe of milliseconds that can be told to crash or to diverge."""
+"""A recipe of milliseconds that can be told to crash, to diverge, or to be told to end."""
 
 import os
+import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipelines.engines import Engine
+from pipelines.engines import Engine, descend
 from pipelines.loader import share
-from pipelines.loop import Part
+from pipelines.session import Part
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,30 @@ class Faults:
 
     crash_at: int | None = None
     """The process that does this step dies, once: `marker` remembers."""
+    terminate_at: int | None = None
+    """The last worker's process gets SIGTERM in this step, once likewise."""
     marker: str = ""
     diverge_at: int | None = None
+    """A metric beside the loss is NaN in this step."""
+    spoiled: tuple[int, ...] = ()
+    """The last worker's loss is NaN in these steps."""
+    seconds: float = 0.0
+    """Of a step."""
+
+    def spoils(self, step: int, last: bool) -> bool:
+        """Whether the loss of this step is to be NaN, on the last worker."""
+        return step in self.spoiled and last
+
+    def strike(self, step: int, last: bool) -> None:
+        """Do what goes wrong with a process in a step; `last` says that it is the last worker's."""
+        time.sleep(self.seconds)
+        crashes, terminates = step == self.crash_at, step == self.terminate_at and last
+        if not (crashes or terminates) or os.path.exists(self.marker):
+            return
+        Path(self.marker).touch()
+        if crashes:
+            os._exit(1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -35,16 +59,21 @@ class Toy:
         whole = torch.randn(8, 16, generator=torch.Generator().manual_seed(step))
         return whole[self.slots.start : self.slots.stop]
 
+    def replaced(self, batch: Tensor) -> tuple[str, ...]:
+        """No sample is anything but what it should be."""
+        del batch
+        return ()
+
     def update(self, engines: Mapping[str, Engine], batch: Tensor, step: int) -> dict[str, Tensor]:
-        if step == self.faults.crash_at and not os.path.exists(self.faults.marker):
-            Path(self.faults.marker).touch()
-            os._exit(1)
-        engine = engines["net"]
-        loss = (engine(batch) - batch.sin()).square().mean()
-        engine.backward(loss)
-        engine.step()
-        nan = torch.tensor(float("nan"))
-        return {"loss": loss.detach(), "size": nan if step == self.faults.diverge_at else batch.abs().mean()}
+        self.faults.strike(step, last=self.slots.stop == 8)
+        engine, nan = engines["net"], torch.tensor(float("nan"))
+
+        def miss(part: Tensor) -> Tensor:
+            loss = (engine(part) - part.sin()).square().mean()
+            return loss * nan if self.faults.spoils(step, last=self.slots.stop == 8) else loss
+
+        loss = descend(engine, batch.chunk(engine.accumulate), miss)
+        return {"loss": loss, "size": nan if step == self.faults.diverge_at else batch.abs().mean()}
 
 
 def make_toy(faults: Faults, device: torch.device, rank: int, world: int, hidden: int = 32) -> Toy:

@@ -1,6 +1,7 @@
 """Wan 2.1 from and to diffusers' folders. `model` is a local folder, or OWNER/NAME of the hub (see `find_part`)."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +10,8 @@ from torch import nn
 
 from equivdm.backbones.wan.codec import WanCodec
 from equivdm.backbones.wan.denoiser import WanDenoiser
-from equivdm.backbones.wan.folder import build_empty, fill, find_part, read_settings
+from equivdm.backbones.wan.folder import build_empty, fill
+from equivdm.backbones.wan.parts import TRANSFORMERS, find_part, read_settings
 from equivdm.backbones.wan.sampling import published_scheduler
 from equivdm.backbones.wan.shapes import WORDS
 from equivdm.backbones.wan.text import WanText
@@ -19,15 +21,15 @@ Device = torch.device | str
 
 Part = TypeVar("Part")
 
-TRANSFORMERS = ("WanTransformer3DModel", "WanVACETransformer3DModel")
-
-
-def load_denoiser(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu") -> WanDenoiser:
+def load_denoiser(
+    model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu", words: int = WORDS
+) -> WanDenoiser:
     """Return the network of text to video, or of VACE, whichever the model has.
 
     Raises UsageError where it is no Wan 2.1, or another kind of it.
     """
-    return _load(find_part(model, "transformer"), TRANSFORMERS, WanDenoiser, dtype, device)
+    wrap = partial(WanDenoiser, words=words)
+    return _load(find_part(model, "transformer"), TRANSFORMERS, wrap, dtype, device)
 
 
 def load_codec(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu") -> WanCodec:

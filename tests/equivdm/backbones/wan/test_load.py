@@ -14,7 +14,7 @@ from transformers import UMT5EncoderModel
 
 from equivdm.backbones.wan.denoiser import WanDenoiser
 from equivdm.backbones.wan.folder import WEIGHTS, build_empty
-from equivdm.backbones.wan.load import TRANSFORMERS, load_codec, load_denoiser, load_text, save_pipeline
+from equivdm.backbones.wan.load import load_codec, load_denoiser, load_text, save_pipeline
 from equivdm.errors import UsageError
 from tests.equivdm.backbones.wan import tiny
 
