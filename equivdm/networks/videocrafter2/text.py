@@ -15,7 +15,7 @@ Words = Float[Tensor, "prompts words width"]
 class TextTower(nn.Module):
     """A transformer in which a word sees itself and those before it. Tensors have OpenCLIP's names.
 
-    What OpenCLIP has beyond the penultimate layer (the last block, a projection, a scale) is of no use here, and absent.
+    What OpenCLIP has beyond the penultimate layer (the last block, a projection, a scale) is of no use, and absent.
     """
 
     def __init__(self, sizes: TextSizes) -> None:
