@@ -23,6 +23,7 @@ from equivdm.backbones import (
     text_identity,
 )
 from equivdm.backbones.base import WEIGHTS, Codec, Conditions, Denoiser
+from equivdm.backbones.videocrafter2.codec import VideoCrafter2Codec
 from equivdm.config import BackboneConfig, SamplerConfig, TinyConfig, VideoCrafter2Config
 from equivdm.errors import UsageError
 from equivdm.networks.videocrafter2.autoencoder import SCALE
@@ -72,6 +73,7 @@ def test_videos_come_in_multiples_of_what_the_unet_halves(config: VideoCrafter2C
 
 def test_latents_are_the_scaled_mean_and_pixels_are_clipped(config: VideoCrafter2Config) -> None:
     codec = build_codec(config)
+    assert isinstance(codec, VideoCrafter2Codec)
     video = numbers("video", 1, 3, 2, 16, 24) / 3**0.5
     latents = codec.encode(video)
     assert latents.shape == (1, 4, 2, 2, 3)
