@@ -1,16 +1,18 @@
 """What a clip gives a denoiser beside its latents: caption and dense condition, and what stands for none of either."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch.nn.utils.rnn import pad_sequence
 
-from equivdm.backbones.base import Conditions
 from pipelines.clips import Files
 from pipelines.schemas import from_tensor
 from pipelines.tables import Row
+
+if TYPE_CHECKING:
+    import torch
+
+    from equivdm.backbones.base import Conditions
 
 COLUMNS = ("text", "empty", "control", "hint", "blank")
 """Of the stages, as `pipelines.clips.locate` takes them."""
@@ -51,11 +53,16 @@ def shown(row: Row, fps: float) -> Shown:
     return Shown(from_tensor(row["text"]), from_tensor(row["empty"]), control, nothing, fps)
 
 
-def conditions_of(clips: Sequence[Shown], text: Sequence[bool], control: Sequence[bool]) -> Conditions:
+def conditions_of(clips: Sequence[Shown], text: Sequence[bool], control: Sequence[bool]) -> "Conditions":
     """Return the conditions of a batch: of each clip its caption and dense condition, or what stands for none.
 
     Captions are padded with zeros to the longest. All clips have controls of one form and size, or none.
     """
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    from equivdm.backbones.base import Conditions
+
     given = [clip.given(*kept) for clip, *kept in zip(clips, text, control, strict=True)]
     texts = pad_sequence([_tensor(caption) for caption, _ in given], batch_first=True)
     controls = [_tensor(image) for _, image in given if image is not None]
@@ -63,6 +70,8 @@ def conditions_of(clips: Sequence[Shown], text: Sequence[bool], control: Sequenc
     return Conditions(texts, torch.stack(controls) if controls else None, rates)
 
 
-def _tensor(array: np.ndarray) -> torch.Tensor:
+def _tensor(array: np.ndarray) -> "torch.Tensor":
     """Stored halves become float32."""
+    import torch
+
     return torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array.copy())

@@ -20,6 +20,7 @@ from pipelines.fit_config import FitConfig
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.session import Part
+from pipelines.stages import check_clips
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 
@@ -31,6 +32,7 @@ def run(config: TrainJob) -> TrainSummary:
     """Train on the selected clips. The same call again continues a stopped run; a finished one is left as it is."""
     store = open_store(config.store)
     chosen = select_clips(store, config.data)
+    check_clips(chosen, config.backbone)
     for height, width in {(row["height"], row["width"]) for row in chosen}:
         try:
             check_size(config.backbone, height, width)
@@ -54,7 +56,7 @@ def train_key(config: TrainJob, clips: Sequence[str]) -> str:
             "version": VERSION,
             "name": config.name,
             "clips": sorted(clips),
-            "backbone": config.backbone.model_dump(),
+            "backbone": network_identity(config.backbone),
             "noise": config.noise.model_dump(),
             "control_dropout": config.control_dropout,
             "text_dropout": config.text_dropout,

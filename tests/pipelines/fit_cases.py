@@ -6,7 +6,7 @@ import numpy as np
 
 from equivdm.config import TinyConfig
 from equivdm.noise import plan_motion
-from equivdm.text import tokenize
+from equivdm.text import token_rows
 from pipelines.config import DistillJob, TrainJob
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
 from pipelines.identity import item_key
@@ -44,7 +44,10 @@ def write_clips(
             "frames": FRAMES,
             "height": pixels,
             "width": pixels,
-            "tokens": tokenize(f"clip number {number}"),
+            "fps": 12.0,
+            "caption": f"clip number {number}",
+            "text": to_tensor(token_rows([f"clip number {number}"])[0]),
+            "empty": to_tensor(token_rows([""])[0]),
             "control": to_tensor(random.integers(0, 256, (FRAMES, pixels, pixels), np.uint8)),
             "latents": to_tensor((colour + 0.1 * grain).astype(np.float16)),
             "plan": plan.to_bytes(),

@@ -39,7 +39,7 @@ def loader(clips: tuple[Store, list[str]], rank: int = 0, world: int = 1, **chan
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
     """All that a batch holds."""
-    return [batch.latents, *batch.noises, batch.times, batch.conditions.tokens, batch.conditions.control]
+    return [batch.latents, *batch.noises, batch.times, batch.conditions.text, batch.conditions.control]
 
 
 def test_the_same_samples_with_any_number_of_workers(clips: tuple[Store, list[str]]) -> None:
@@ -81,7 +81,7 @@ def test_each_draw_of_noise_is_fresh_white_and_of_unit_variance(clips: tuple[Sto
 @pytest.mark.parametrize(("text", "control"), [(0.0, 1.0), (1.0, 0.0)])
 def test_dropout_empties_what_it_should(clips: tuple[Store, list[str]], text: float, control: float) -> None:
     conditions = loader(clips, text_dropout=text, control_dropout=control).batch(0).conditions
-    assert bool(conditions.tokens.any()) == (text == 0)
+    assert bool(conditions.text.any()) == (text == 0)
     assert bool(conditions.control.any()) == (control == 0)
 
 
@@ -171,7 +171,7 @@ def test_a_clip_that_cannot_be_read_is_named_or_replaced(
 
 def test_clips_of_another_backbone_are_told(clips: tuple[Store, list[str]]) -> None:
     store, keys = clips
-    other = Loader(SampleConfig(1, 4, WARPED, replace_bad=True), keys, ClipReader(store, keys, WAN))
+    other = Loader(SampleConfig(1, 4, WARPED, diffusion_of(TinyConfig()), replace_bad=True), keys, ClipReader(store, keys, WAN))
     with pytest.raises(BadClip, match=r"cannot be trained on: .*; and no other clip of its size can be read"):
         other.batch(0)
 
