@@ -62,7 +62,9 @@ STAGES: Mapping[str, Stage] = {
     "plans": Stage(2, lambda job: job.plan.model_dump() | job.flow.occlusion.model_dump(), after=("motion",)),
     "controls": Stage(1, lambda job: control_identity(job.control), wanted=_shows),
     "texts": Stage(1, _text, of=("caption",)),
-    "hints": Stage(1, _codec, after=("controls",), wanted=lambda job: _shows_latents(job) and job.control.kind != "none"),
+    "hints": Stage(
+        1, _codec, after=("controls",), wanted=lambda job: _shows_latents(job) and job.control.kind != "none"
+    ),
     "blanks": Stage(1, _codec, wanted=_shows_latents, of=("frames", "height", "width")),
     "latents": Stage(1, _codec),
     "noises": Stage(1, _codec, after=("plans",), wanted=lambda job: job.materialize_noise),

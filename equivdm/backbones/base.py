@@ -87,9 +87,17 @@ class Denoiser(Protocol):
 class DenoiserModule(nn.Module):
     """A denoiser with weights."""
 
-    recompute: bool = False
-    """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
-    same values."""
+    _recompute: bool = False
+
+    @property
+    def recompute(self) -> bool:
+        """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
+        same values."""
+        return self._recompute
+
+    @recompute.setter
+    def recompute(self, wanted: bool) -> None:
+        self._recompute = wanted
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the prediction at x_t = `latents`, t = `times`."""

@@ -171,7 +171,9 @@ def test_a_clip_that_cannot_be_read_is_named_or_replaced(
 
 def test_clips_of_another_backbone_are_told(clips: tuple[Store, list[str]]) -> None:
     store, keys = clips
-    other = Loader(SampleConfig(1, 4, WARPED, diffusion_of(TinyConfig()), replace_bad=True), keys, ClipReader(store, keys, WAN))
+    other = Loader(
+        SampleConfig(1, 4, WARPED, diffusion_of(TinyConfig()), replace_bad=True), keys, ClipReader(store, keys, WAN)
+    )
     with pytest.raises(BadClip, match=r"cannot be trained on: .*; and no other clip of its size can be read"):
         other.batch(0)
 
