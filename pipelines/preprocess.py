@@ -1,4 +1,4 @@
-"""Videos to clips: decode, motion, motion plan, condition, text, latents; a row per window in `clips`, tensors by stage."""
+"""Videos to clips: decode, motion, motion plan, captions, latents; a row a window in `clips`, tensors by stage."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack

@@ -231,13 +231,15 @@ _encode: Callable[[BackboneConfig], Callable[[np.ndarray], np.ndarray]] = cast(A
 # Rows that many windows of a run share. A receipt may go to the driver more than once: a commit drops what is there.
 
 
-@lru_cache(maxsize=4096)
-def _write_text(table: Table, key: str, run: str, caption: str | None, backbone: BackboneConfig) -> Row:
+def _put_text(table: Table, key: str, run: str, caption: str | None, backbone: BackboneConfig) -> Row:
     text, empty = _text(backbone)([caption or "", ""])
     return receipt_of(table, key, run, text=to_tensor(text), empty=to_tensor(empty))
 
 
-@lru_cache(maxsize=64)
-def _write_blank(table: Table, key: str, run: str, size: tuple[int, int, int], backbone: BackboneConfig) -> Row:
+def _put_blank(table: Table, key: str, run: str, size: tuple[int, int, int], backbone: BackboneConfig) -> Row:
     blank = _encode(backbone)(np.zeros((3, *size), np.float32))
     return receipt_of(table, key, run, blank=to_tensor(blank))
+
+
+_write_text: Callable[..., Row] = cast(Any, lru_cache(maxsize=4096)(_put_text))
+_write_blank: Callable[..., Row] = cast(Any, lru_cache(maxsize=64)(_put_blank))

@@ -98,15 +98,23 @@ class Base(NamedTuple):
 class DenoiserModule(nn.Module):
     """A denoiser with weights."""
 
-    recompute: bool = False
-    """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
-    same values."""
     base: Base | None = None
     """Where only adapters are trained: what they were put on."""
+    _recompute: bool = False
+
+    @property
+    def recompute(self) -> bool:
+        """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
+        same values."""
+        return self._recompute
+
+    @recompute.setter
+    def recompute(self, wanted: bool) -> None:
+        self._recompute = wanted
 
     @property
     def body(self) -> nn.Module:
-        """The network that adapters, and files of weights, are of: itself, unless it wraps another library's."""
+        """The network that adapters are of: itself, unless it wraps another."""
         return self
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:

@@ -5,7 +5,7 @@ under bfloat16 autocast with float32 weights, whose bfloat16 copies are then kep
 tensor in the networks as they are; the tests count again.
 """
 
-from equivdm.config import BackboneConfig, TinyConfig
+from equivdm.config import BackboneConfig, TinyConfig, VideoCrafter2Config
 from equivdm.footprint.base import Footprint, Linear, Micro, adapter_parameters
 from equivdm.footprint.tiny import TinyFootprint
 from equivdm.footprint.videocrafter2 import VideoCrafter2Footprint
@@ -27,4 +27,6 @@ def footprint_of(config: BackboneConfig) -> Footprint:
     """Return the footprint of a backbone's denoiser. Raises UsageError for a model whose sizes cannot be known."""
     if isinstance(config, TinyConfig):
         return TinyFootprint(config)
+    if isinstance(config, VideoCrafter2Config):
+        return VideoCrafter2Footprint(config.unet)
     return WanFootprint.of_model(config.model, config.words)

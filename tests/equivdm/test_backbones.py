@@ -116,15 +116,6 @@ def test_bytes_and_floats_are_the_same_condition() -> None:
     torch.testing.assert_close(as_bytes, denoiser(x, t, Conditions(tokens, control.float() / 255, torch.ones(1))))
 
 
-def test_masked_conditions_are_empty_for_the_masked_samples_only() -> None:
-    given = conditions(2, 2, 16, 16)
-    masked = given.masked(torch.tensor([True, False]), torch.tensor([False, True]))
-    assert torch.equal(masked.tokens[0], given.text[0])
-    assert not masked.tokens[1].any()
-    assert not masked.control[0].any()
-    assert torch.equal(masked.control[1], given.control[1])
-
-
 def test_half_precision_weights_take_and_return_float() -> None:
     denoiser, x = awake().bfloat16(), torch.randn(1, 3, 2, 8, 8)
     assert denoiser(x, torch.tensor([0.5]), conditions(1, 2, 16, 16)).dtype == torch.float32

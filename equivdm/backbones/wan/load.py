@@ -12,7 +12,6 @@ from equivdm.backbones.wan.codec import WanCodec
 from equivdm.backbones.wan.denoiser import WanDenoiser
 from equivdm.backbones.wan.folder import build_empty, fill
 from equivdm.backbones.wan.parts import TRANSFORMERS, find_part, read_settings
-from equivdm.backbones.wan.sampling import published_scheduler
 from equivdm.backbones.wan.shapes import WORDS
 from equivdm.backbones.wan.text import WanText
 from equivdm.errors import UsageError
@@ -72,17 +71,18 @@ def save_pipeline(folder: str | Path, denoiser: WanDenoiser, codec: WanCodec, te
         denoiser: the network, which decides the pipeline.
         codec: the autoencoder.
         text: tokenizer and text encoder.
-        shift: of the times, for the scheduler; see `sample_steps`.
+        shift: of the times, for the scheduler (diffusers' UniPC, arXiv 2302.04867); Wan's is 3 for 480 rows, 5 for 720.
     """
     from diffusers.pipelines.wan.pipeline_wan import WanPipeline
     from diffusers.pipelines.wan.pipeline_wan_vace import WanVACEPipeline
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
     pipeline: Any = WanVACEPipeline if denoiser.layers else WanPipeline
     pipeline(
         tokenizer=text.tokenizer,
         text_encoder=text.encoder,
         vae=codec.vae,
-        scheduler=published_scheduler(shift),
+        scheduler=UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift),
         transformer=denoiser.network,
     ).save_pretrained(folder)
 
