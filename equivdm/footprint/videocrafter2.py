@@ -126,7 +126,7 @@ class VideoCrafter2Footprint:
         words, heads = self.words * micro.clips, self._inner(layer) // self.sizes.head_width
         match layer.kind:
             case "res":
-                maps = (8 * i + 36 * o if i != o else 44 * i) if mixed else (12 * i + 72 * o if i != o else 84 * i)
+                maps = (8 * i + 30 * o if i != o else 38 * i) if mixed else (12 * i + 60 * o if i != o else 72 * i)
                 weights = 18 * i * o + 42 * o * o + (2 * i * o if i != o else 0) + 8 * self.sizes.width * o
             case "space":
                 maps = (62 if mixed else 124) * i + 24 + 8 * heads

@@ -5,11 +5,13 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 
 from equivdm.adapters import adapt, digest, merge_adapter, read_base, save_adapter
 from equivdm.backbones import build_denoiser
 from equivdm.backbones.base import Conditions, DenoiserModule
-from equivdm.config import LoraConfig, TinyConfig
+from equivdm.backbones.wan.denoiser import WanDenoiser
+from equivdm.config import LoraConfig, TinyConfig, WanConfig
 from equivdm.errors import UsageError
 from equivdm.types import Latents
 
@@ -95,6 +97,34 @@ def test_pefts_own_loader_reads_it(tmp_path: Path) -> None:
     }
     theirs = peft.PeftModel.from_pretrained(network(), str(tmp_path))
     assert torch.equal(answer(theirs), answer(denoiser))
+
+
+def wan() -> WanDenoiser:
+    """Return a small Wan; its weights are those of a seed."""
+    sizes = {"num_attention_heads": 2, "attention_head_dim": 12, "ffn_dim": 32, "num_layers": 2, "text_dim": 8}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return WanDenoiser(WanTransformer3DModel(**sizes, freq_dim=16, rope_max_seq_len=64), words=4)
+
+
+def test_diffusers_own_module_of_wan_takes_it(tmp_path: Path) -> None:
+    denoiser = wan()
+    adapt(denoiser, WanConfig(model="some/model"), LoraConfig(rank=3), seed=1)
+    assert sum(p.numel() for p in denoiser.parameters() if p.requires_grad) == 2 * 2 * 4 * 3 * (24 + 24)
+    save_adapter(tmp_path, stirred(denoiser), denoiser.state_dict())
+    given = {
+        "hidden_states": torch.randn(1, 16, 2, 4, 4),
+        "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": torch.randn(1, 4, 8),
+        "return_dict": False,
+    }
+    theirs, merged = peft.PeftModel.from_pretrained(wan().network, str(tmp_path)), wan()
+    merge_adapter(merged, tmp_path)
+    with torch.no_grad():
+        wanted = denoiser.network(**given)[0]
+        assert torch.equal(theirs(**given)[0], wanted)
+        torch.testing.assert_close(merged.network(**given)[0], wanted, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(wan().network(**given)[0], wanted, atol=1e-3)
 
 
 def test_an_adapter_is_not_put_on_other_weights(tmp_path: Path) -> None:
