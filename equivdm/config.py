@@ -1,8 +1,8 @@
 """Settings of the method. Pydantic only, so that a machine without torch can check and plan a job."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Config(BaseModel):
@@ -167,7 +167,23 @@ class TinyConfig(Config):
         return self
 
 
-BackboneConfig = TinyConfig
+class WanConfig(Config):
+    """Wan 2.1 (arXiv 2503.20314), text to video or VACE (2503.07598), by the class of its transformer."""
+
+    kind: Literal["wan"] = "wan"
+    """Name of the backbone."""
+    model: str = Field(min_length=1)
+    """A folder that diffusers saved the model to, or OWNER/NAME on the hub, which is downloaded to its cache first."""
+    words: int = Field(default=512, ge=1)
+    """Tokens that captions are cut or padded to; 512 is what Wan is trained with."""
+
+
+def _tiny_by_default(value: Any) -> Any:
+    return {"kind": "tiny", **value} if isinstance(value, dict) else value
+
+
+BackboneConfig = Annotated[TinyConfig | WanConfig, Field(discriminator="kind"), BeforeValidator(_tiny_by_default)]
+"""A backbone by its `kind`; settings that name none are those of `tiny`."""
 
 Parameterisation = Literal["epsilon", "v", "x0", "flow"]
 """What a denoiser predicts of x_t = a x_0 + b eps: eps; a eps - b x_0; x_0; or eps - x_0."""

@@ -123,7 +123,7 @@ def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     """One line for one of pydantic's errors: the field, what was got, what was wanted, what to do."""
-    field = ".".join(str(part) for part in error["loc"])
+    field = _field(model, error)
     if error["type"] == "extra_forbidden":
         return f"unknown field {field!r} (got {_show(error['input'])}): {_nearest(model, field)}"
     if error["type"] == "missing":
@@ -131,6 +131,20 @@ def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         return f"{field or 'the spec'}: {error['msg'].removeprefix('Value error, ')}"
     return f"{field or 'the spec'}: got {_show(error['input'])}, wanted {_wanted(error)}"
+
+
+def _field(model: type[BaseModel], error: ErrorDetails) -> str:
+    """Return where an error is, without the kinds that pydantic puts between a union and the fields of its member."""
+    kinds = {kind for below in set(_all_models(model)) for kind in _kinds(below)}
+    *places, last = [str(part) for part in error["loc"]] or [""]
+    places = [part for part in places if part not in kinds]
+    is_kind = last in kinds and error["type"] != "extra_forbidden"
+    return ".".join(places if is_kind else [*places, last])
+
+
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    info = model.model_fields.get("kind")
+    return get_args(info.annotation) if info else ()
 
 
 def _wanted(error: ErrorDetails) -> str:
@@ -161,6 +175,14 @@ def _paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield prefix + name
         for below in _models(info.annotation):
             yield from _paths(below, f"{prefix}{name}.")
+
+
+def _all_models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The models in the fields of a model, of all depths."""
+    for info in model.model_fields.values():
+        for below in _models(info.annotation):
+            yield below
+            yield from _all_models(below)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

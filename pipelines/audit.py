@@ -9,7 +9,7 @@ from pipelines.config import AnyJob
 from pipelines.delta_log import DataFile
 from pipelines.identity import content_id
 from pipelines.inputs import job_inputs
-from pipelines.models import WEIGHTS
+from pipelines.models import model_files
 from pipelines.progress import progress
 from pipelines.schemas import STAGES
 from pipelines.store import Store, open_bytes, open_store
@@ -29,7 +29,7 @@ def audit(config: AnyJob) -> RunSummary:
     states = table.states(without=damaged)
     columns = ("key", "path", "outcome", "error", "message", "file", "sha256", "folder", "weights", *STAGES)
     rows = table.rows([name for name in columns if name in table.schema.names], items.keys, without=damaged)
-    problems = [*damaged.values(), *_damaged_parts(store, rows), *_damaged_objects(store, _objects(table, rows))]
+    problems = [*damaged.values(), *_damaged_parts(store, rows), *_damaged_objects(store, _objects(store, table, rows))]
     counts = {**count(items.keys, states), "new": 0}
     failures = {
         row["key"]: (row["path"], row["error"], row["message"])
@@ -81,11 +81,11 @@ def _damaged_objects(store: Store, objects: Iterable[tuple[str, str]]) -> Iterat
             yield f"{file}: its bytes have changed since it was committed"
 
 
-def _objects(table: Table, rows: Iterable[Row]) -> list[tuple[str, str]]:
+def _objects(store: Store, table: Table, rows: Iterable[Row]) -> list[tuple[str, str]]:
     """Return path and sha256 of the files that a table's rows name."""
     match table.name:
         case "videos":
             return [(row["file"], row["sha256"]) for row in rows if row["outcome"] == "done"]
         case "models":
-            return [(f"{row['folder']}/{WEIGHTS}", row["weights"]) for row in rows]
+            return [file for row in rows for file in model_files(store, row)]
     return []

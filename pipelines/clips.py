@@ -22,7 +22,7 @@ STAGE_OF = {name: stage for stage, schema in STAGES.items() for name in schema.n
 MOTION_COLUMNS = ("forward", "backward", "occluded_forward", "occluded_backward")
 """What `motion_of` needs."""
 
-_NAMES = ("key", "fingerprint", "outcome", "tokens", *(name for name, _ in WINDOW), *STAGES)
+_NAMES = ("key", "fingerprint", "outcome", *(name for name, _ in WINDOW), *STAGES)
 
 
 def select_clips(store: Store, config: SelectConfig) -> list[Row]:

@@ -22,6 +22,7 @@ from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.models import STUDENT_SAMPLER, ModelRecord, load_weights, newest_model
 from pipelines.session import Part
+from pipelines.stages import check_clips
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from pipelines.train import fit_identity
@@ -35,7 +36,9 @@ def run(config: DistillJob) -> TrainSummary:
     """Distil the teacher. The same call again continues a stopped run; a finished one is left as it is."""
     store = open_store(config.store)
     teacher = newest_model(store, config.teacher)
-    clips = [row["key"] for row in select_clips(store, config.data)]
+    chosen = select_clips(store, config.data)
+    check_clips(chosen, teacher.backbone)
+    clips = [row["key"] for row in chosen]
     # Resolved, so that the student's row says what it was made with.
     config = config.model_copy(update={"noise": config.noise or teacher.noise})
     key = distill_key(config, teacher, clips)

@@ -26,12 +26,13 @@ from pipelines.clips import finished_clips, locate, read_parts
 from pipelines.draw import draw_noise
 from pipelines.order import Order, Size
 from pipelines.schemas import from_tensor
+from pipelines.shown import COLUMNS, Shown, columns_of, conditions_of, shown
 from pipelines.store import Store
 from pipelines.tables import sha256_of
 
 T = TypeVar("T")
 
-_COLUMNS = ("latents", "plan", "control")
+_COLUMNS = ("latents", "plan")
 
 CACHED_CLIPS = 256
 """Clips that a worker keeps in memory, the latest used: a tiny clip takes 0.2 MB, one of 480x832x81 about 40 MB."""
@@ -63,10 +64,8 @@ class Clip(NamedTuple):
     latents: np.ndarray
     """float32 [channels, time, h, w]."""
     plan: bytes
-    tokens: np.ndarray
-    """int64 [words]."""
-    control: np.ndarray
-    """uint8 [frames, height, width]."""
+    shown: Shown
+    """Caption and dense condition."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Batch:
     """As many independent draws as asked for, each along the clip's motion."""
     times: Times
     conditions: Conditions
-    """Dropped-out captions and dense conditions are zeros already."""
+    """Dropped-out captions and dense conditions are what stands for none already."""
     replaced: tuple[str, ...] = ()
     """What is wrong with clips that others stand in for, one line each."""
 
@@ -106,8 +105,9 @@ class ClipReader:
         clips = finished_clips(store, keys)
         if missing := len(set(keys)) - len(clips):
             raise EquivdmError(f"clips: {missing} of {len(set(keys))} are not in {store.url}: run the job again")
-        self._tokens = {clip["key"]: np.array(clip["tokens"], np.int64) for clip in clips}
-        self._files = dict(zip(self._tokens, locate(store, clips, _COLUMNS), strict=True))
+        located = locate(store, clips, (*_COLUMNS, *COLUMNS))
+        self._files = {clip["key"]: files for clip, files in zip(clips, located, strict=True)}
+        self._rates = {clip["key"]: clip["fps"] for clip in clips}
         self._paths = {clip["key"]: clip["path"] for clip in clips}
         self.sizes: Mapping[str, Size] = {c["key"]: (c["frames"], c["height"], c["width"]) for c in clips}
         self._capacity, self._kept = capacity, OrderedDict[str, Clip]()
@@ -147,15 +147,15 @@ class ClipReader:
         return self._refused[key]
 
     def _read(self, key: str) -> Clip:
-        row = read_parts(self._store, self._files[key], _COLUMNS)
+        files = self._files[key]
+        row = read_parts(self._store, files, (*_COLUMNS, *columns_of(files)))
         latents = from_tensor(row["latents"])
         if latents.shape != (wanted := self._geometry.latent_shape(*self.sizes[key])):
             raise ValueError(f"got latents {latents.shape} (channels, time, height, width), wanted {wanted}")
         return Clip(
             latents=latents.astype(np.float32),
             plan=row["plan"],
-            tokens=self._tokens[key],
-            control=from_tensor(row["control"]),
+            shown=shown(row, self._rates[key]),
         )
 
 
@@ -199,15 +199,11 @@ class Loader:
         samples, replaced = zip(*found, strict=True)
         latents, noises, times, keep, clips = zip(*samples, strict=True)
         text, control = torch.stack(keep).unbind(1)
-        conditions = Conditions(
-            torch.from_numpy(np.stack([clip.tokens for clip in clips])),
-            torch.from_numpy(np.stack([clip.control for clip in clips])),
-        )
         return Batch(
             latents=torch.stack(latents),
             noises=tuple(torch.stack(draw) for draw in zip(*noises, strict=True)),
             times=torch.cat(times),
-            conditions=conditions.masked(text, control),
+            conditions=conditions_of([clip.shown for clip in clips], text.tolist(), control.tolist()),
             replaced=tuple(why for why in replaced if why),
         )
 

@@ -1,12 +1,16 @@
-"""Finished models: the averaged weights as safetensors in the store, and a row of the `models` table."""
+"""Finished models: the averaged weights as safetensors in the store, and a row of the `models` table.
+
+A model of one file is named by that file's sha256. One of several, such as a folder of diffusers, is named by that of a
+list of them, `FILES`, which an audit follows.
+"""
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from equivdm.backbones import sampler_of
@@ -16,12 +20,16 @@ from pipelines.config import DistillJob, TrainJob
 from pipelines.store import Store
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
+    from torch import Tensor, nn
 
     from equivdm.backbones.base import Codec, DenoiserModule
 
 WEIGHTS = "model.safetensors"
-"""Name of the weights in a model's folder."""
+"""Name of the weights in a model's folder, where they are one file."""
+
+FILES = "SHA256SUMS"
+"""Name of the list of its files, where they are several; `sha256sum -c` reads it."""
 
 VALIDATION = "validation"
 """Folder in a model's folder with the videos that were sampled while it trained."""
@@ -52,7 +60,7 @@ class ModelRecord:
     kind: str
     """`train` or `distill`."""
     weights: str
-    """sha256 of the weights' file."""
+    """sha256 of the weights' file, or of the list of its files."""
     config: str
     """The job that made it, as JSON."""
     parent: str | None
@@ -97,17 +105,48 @@ def newest_model(store: Store, name: str) -> ModelRecord:
     return _record(max(named, key=lambda row: (row["created"], row["key"])), rows)
 
 
-def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"]) -> str:
-    """Write a model's weights to the store and return their sha256. The model is finished when its row is written."""
-    from safetensors.torch import save_file
+def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"], module: "nn.Module") -> str:
+    """Write a model's weights to the store and return what names them. The model is finished when its row is written.
 
-    with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
-        local = os.path.join(folder, WEIGHTS)
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, local)
-        with open(local, "rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        store.put(local, model_folder(key), WEIGHTS)
-    return digest
+    Args:
+        store: where to.
+        key: of the model.
+        state: weights under the names of the module's `state_dict`, such as their average.
+        module: whose they are; a backbone's denoiser knows in which form others read it.
+    """
+    from equivdm.backbones.base import DenoiserModule, write_weights
+
+    with tempfile.TemporaryDirectory(prefix="equivdm-") as name:
+        folder = Path(name)
+        if isinstance(module, DenoiserModule):
+            module.export(folder, state)
+        else:
+            write_weights(folder, state)
+        found = sorted(file for file in folder.rglob("*") if file.is_file())
+        sums = {file.relative_to(folder).as_posix(): _sha256(file) for file in found}
+        if sums.keys() != {WEIGHTS}:
+            (folder / FILES).write_text("".join(f"{digest}  {file}\n" for file, digest in sums.items()))
+            sums[FILES] = _sha256(folder / FILES)
+        for file in sums:
+            store.put(str(folder / file), model_folder(key), file)
+    return sums.get(FILES) or sums[WEIGHTS]
+
+
+def model_files(store: Store, row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return path below the store's root and sha256 of all files of a model, given its row."""
+    folder, listed = row["folder"], f"{row['folder']}/{FILES}"
+    if not store.filesystem.exists(store.path(listed)):
+        return [(f"{folder}/{WEIGHTS}", row["weights"])]
+    with store.local_copy(listed) as local:
+        # What a changed list says is not looked at.
+        whole = _sha256(Path(local)) == row["weights"]
+        lines = [line.split("  ", 1) for line in Path(local).read_text().splitlines()] if whole else []
+    return [(listed, row["weights"]), *((f"{folder}/{file}", digest) for digest, file in lines)]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def register_model(store: Store, job: TrainJob | DistillJob, key: str, parent: str | None, **facts: Any) -> ModelRecord:
@@ -128,27 +167,25 @@ def register_model(store: Store, job: TrainJob | DistillJob, key: str, parent: s
     return _record(rows[key], rows)
 
 
-def load_denoiser(store: Store, name: str) -> tuple["DenoiserModule", "Codec", ModelRecord]:
-    """Return the newest model of a name on the CPU, ready to sample from, with its codec.
+def load_denoiser(
+    store: Store, name: str, device: "torch.device | str" = "cpu"
+) -> tuple["DenoiserModule", "Codec", ModelRecord]:
+    """Return the newest model of a name on a device, ready to sample from, with its codec.
 
     Raises UsageError where there is none.
     """
     from equivdm.backbones import build_codec
 
     record = newest_model(store, name)
-    return load_weights(store, record), build_codec(record.backbone), record
+    return load_weights(store, record).to(device), build_codec(record.backbone, device), record
 
 
 def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
-    """Return a model's network with its averaged weights, in evaluation mode."""
-    from safetensors.torch import load_file
+    """Return a model's network on the CPU with its averaged weights, in evaluation mode."""
+    from equivdm.backbones import load_exported
 
-    from equivdm.backbones import build_denoiser
-
-    denoiser = build_denoiser(record.backbone)
-    with store.local_copy(record.folder, WEIGHTS) as local:
-        denoiser.load_state_dict(load_file(local))
-    return denoiser.eval()
+    with store.local_folder(record.folder) as folder:
+        return load_exported(record.backbone, folder).eval()
 
 
 def _rows(store: Store) -> dict[str, dict[str, Any]]:

@@ -174,7 +174,7 @@ def _count_lacking(needs: _Needs, config: PreprocessJob, store: Store, table: Ta
             windows += len(known)
             for part in _parts(pending(known, states, "")):
                 lacks = lacking(part, prints, stages)
-                lacks["decode"] = np.logical_or.reduce([lacks[name] for name in OF_PIXELS])
+                lacks["decode"] = np.logical_or.reduce([lacks[name] for name in OF_PIXELS if name in lacks])
                 needs.items.update({name: int(lacks[name].sum()) for name in preprocess.steps_of(config)})
                 advance(len(part))
     return windows

@@ -1,4 +1,4 @@
-"""Videos to clips: decode, motion, motion plan, condition, latents; a row per window in `clips`, tensors by stage."""
+"""Videos to clips: decode, motion, motion plan, captions, latents; a row a window in `clips`, tensors by stage."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -10,7 +10,6 @@ import ray.data
 
 from equivdm.backbones import geometry_of
 from equivdm.errors import UsageError
-from equivdm.text import tokenize
 from pipelines.batch import Items, RunSummary, Work, run_items
 from pipelines.config import PreprocessJob
 from pipelines.identity import fingerprint
@@ -23,12 +22,15 @@ from pipelines.sources import list_videos
 from pipelines.stage_steps import (
     decode_window,
     draw_noise,
+    encode_blank,
+    encode_control,
     encode_latents,
+    encode_text,
     estimate_window_motion,
     make_control,
     make_plan,
 )
-from pipelines.stages import stage_fingerprints, with_stages
+from pipelines.stages import STAGES, stage_fingerprints, with_stages
 from pipelines.steps import settle, spread_in_turn
 from pipelines.store import Store, open_store
 from pipelines.tables import Row, Table
@@ -56,31 +58,37 @@ def run(config: PreprocessJob) -> RunSummary:
 
 def steps_of(config: PreprocessJob) -> dict[str, Resources]:
     """Return what each step takes, by its name."""
-    work = config.work
-    steps = {"decode": work.decode, "motion": work.motion, "plans": work.plans}
-    steps |= {"noises": work.plans} if config.materialize_noise else {}
-    return steps | {"controls": work.controls, "latents": work.latents}
+    return {name: resources for name, _, resources in _steps(config)}
 
 
 def clip_pipeline(items: ray.data.Dataset, reporter: Reporter, config: PreprocessJob, store: Store) -> ray.data.Dataset:
     """Windows to settled items. A step whose stages are all there passes the item on."""
-    work = config.work
-    steps: list[tuple[Callable[..., Row], Resources]] = [
-        (decode_window, work.decode),
-        (estimate_window_motion, work.motion),
-        (make_plan, work.plans),
-        *([(draw_noise, work.plans)] if config.materialize_noise else []),
-        (make_control, work.controls),
-        (finish_clip, work.latents),
-    ]
+    steps = [(function, resources) for _, function, resources in _steps(config)]
     return spread_in_turn(items, steps, job=config, store=store, reporter=reporter)
+
+
+def _steps(config: PreprocessJob) -> list[tuple[str, Callable[..., Row], Resources]]:
+    """Name, function and resources of each step; but for `decode` each is of the stage of its name."""
+    work = config.work
+    steps: list[tuple[str, Callable[..., Row], Resources]] = [
+        ("decode", decode_window, work.decode),
+        ("motion", estimate_window_motion, work.motion),
+        ("plans", make_plan, work.plans),
+        ("noises", draw_noise, work.plans),
+        ("controls", make_control, work.controls),
+        ("texts", encode_text, work.texts),
+        ("hints", encode_control, work.latents),
+        ("blanks", encode_blank, work.latents),
+        ("latents", finish_clip, work.latents),
+    ]
+    return [each for each in steps if each[0] == "decode" or STAGES[each[0]].wanted(config)]
 
 
 def finish_clip(row: Row, job: PreprocessJob, store: Store, reporter: Reporter) -> Row:
     """Encode, and settle the item: a step of its own would wait for CPUs that the steps before it hold."""
     row = encode_latents(row, job=job, store=store, reporter=reporter)
     keys = {} if row.get("outcome") else row["keys"]
-    settled = settle({**row, **keys, "tokens": tokenize(row["caption"] or "")}, store.table("clips"))
+    settled = settle({**row, **keys}, store.table("clips"))
     reporter.flush()
     return settled
 

@@ -18,13 +18,14 @@ from pipelines.draw import draw_noise
 from pipelines.identity import fingerprint, item_key
 from pipelines.models import ModelRecord, load_denoiser, newest_model
 from pipelines.record import Draft, recording
-from pipelines.schemas import from_tensor
+from pipelines.shown import COLUMNS, Shown, columns_of, conditions_of, shown
+from pipelines.stages import check_clips
 from pipelines.steps import NOBODY, actor_pool, settle, step
 from pipelines.store import Store, open_store
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter
 
-_COLUMNS = ("latents", "plan", "control")
+_DRAWN = ("latents", "plan")
 
 VERSION = 1
 """Raised when the same clip, model and config would give other videos."""
@@ -59,6 +60,7 @@ def inputs(config: RenderJob, store: Store) -> tuple[Table, Items]:
     model = newest_model(store, config.model)
     own = render_fingerprint(config, model)
     clips = select_clips(store, config.data)
+    check_clips(clips, model.backbone)
     return store.table("videos"), as_items(
         [
             {
@@ -66,14 +68,13 @@ def inputs(config: RenderJob, store: Store) -> tuple[Table, Items]:
                 "clip": clip["key"],
                 "path": clip["path"],
                 "fps": clip["fps"],
-                "tokens": clip["tokens"],
                 "files": files,
                 "name": config.name,
                 "model": model.key,
                 "config": config.model_dump_json(),
                 "max_attempts": config.work.max_attempts,
             }
-            for clip, files in zip(clips, locate(store, clips, _COLUMNS), strict=True)
+            for clip, files in zip(clips, locate(store, clips, (*_DRAWN, *COLUMNS)), strict=True)
         ]
     )
 
@@ -114,8 +115,7 @@ class RenderClip:
 
         self.store, self.config, self.videos, self.reporter = store, config, videos, reporter
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.denoiser, self.codec, self.model = load_denoiser(store, config.model)
-        self.denoiser.to(self.device).eval()
+        self.denoiser, self.codec, self.model = load_denoiser(store, config.model, self.device)
         self.diffusion = diffusion_of(self.model.backbone, self.model.objective)
 
     def __call__(self, row: Row) -> Row:
@@ -126,26 +126,23 @@ class RenderClip:
 
     def _render(self, row: Row) -> Row:
         noise_config, sampler = settings(self.config, self.model)
-        clip = {"tokens": row["tokens"], **read_parts(self.store, row["files"], _COLUMNS)}
+        clip = read_parts(self.store, row["files"], (*_DRAWN, *columns_of(row["files"])))
         seed = derive_seed(self.config.seed, "render", row["clip"])
         shape = tuple(clip["latents"]["shape"])
-        frames = self._sample(draw_noise(clip["plan"], shape, noise_config, seed), clip, sampler)
+        noise = draw_noise(clip["plan"], shape, noise_config, seed)
+        frames = self._sample(noise, shown(clip, row["fps"]), sampler)
         file = f"renders/{row['name']}/{row['key']}.mp4"
         return {"file": file, "steps": sampler.steps, **self._put(frames, row["fps"], file)}
 
-    def _sample(self, noise: np.ndarray, clip: dict[str, Any], sampler: SamplerConfig) -> np.ndarray:
+    def _sample(self, noise: np.ndarray, clip: Shown, sampler: SamplerConfig) -> np.ndarray:
         import torch
 
-        from equivdm.backbones.base import Conditions
         from equivdm.sampling import sample
         from equivdm.video.tensors import to_frames
 
-        tokens = torch.tensor([clip["tokens"]])
-        control = torch.tensor(from_tensor(clip["control"]))[None]
-        use_control = torch.tensor([self.config.use_control])
+        use_control = [self.config.use_control]
         conditions, empty = (
-            Conditions(tokens, control).masked(torch.tensor([use_text]), use_control).to(self.device)
-            for use_text in (True, False)
+            conditions_of([clip], [use_text], use_control).to(self.device) for use_text in (True, False)
         )
         with torch.inference_mode():
             start = torch.tensor(noise)[None].to(self.device)

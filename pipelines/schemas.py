@@ -101,6 +101,15 @@ CONTROLS = pa.schema([*STAGE, ("control", TENSOR)])
 LATENTS = pa.schema([*STAGE, ("latents", TENSOR)])
 """Latents, float16 [channels, latent frames, h, w]."""
 
+TEXTS = pa.schema([*STAGE, ("text", TENSOR), ("empty", TENSOR)])
+"""A caption and the empty one, up to their ends: int64 tokens [words], or float16 embeddings [words, features]."""
+
+HINTS = pa.schema([*STAGE, ("hint", TENSOR)])
+"""Latents of the dense condition as a video, float16 like those of the clip, for backbones that are shown it so."""
+
+BLANKS = pa.schema([*STAGE, ("blank", TENSOR)])
+"""Latents of a clip of mid grey, which show such a backbone nothing, likewise; a row for each size of clips."""
+
 NOISES = pa.schema([*STAGE, ("noise", TENSOR)])
 """One draw of warped noise, float16 [latent frames, channels, h, w], where asked for."""
 
@@ -109,6 +118,9 @@ STAGES = {
     "motion": MOTION,
     "plans": PLANS,
     "controls": CONTROLS,
+    "texts": TEXTS,
+    "hints": HINTS,
+    "blanks": BLANKS,
     "latents": LATENTS,
     "noises": NOISES,
 }
@@ -120,7 +132,6 @@ CLIPS = pa.schema(
         ("fingerprint", pa.string()),
         *WINDOW,
         *OUTCOME,
-        ("tokens", pa.list_(pa.int64())),
         *((name, pa.string()) for name in STAGES),  # keys of the stages' rows; null where the clip has none
     ]
 )
@@ -132,7 +143,7 @@ MODELS = pa.schema(
         ("name", pa.string()),
         ("kind", pa.string()),  # train | distill
         ("folder", pa.string()),  # below the store's root
-        ("weights", pa.string()),  # sha256 of model.safetensors
+        ("weights", pa.string()),  # sha256 of its weights, or of the list of its files
         ("config", pa.string()),  # the resolved job, JSON
         ("parent", pa.string()),  # key of the teacher
         ("steps", pa.int32()),

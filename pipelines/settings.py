@@ -141,9 +141,12 @@ class PreprocessWork(Config):
     """Of occlusion and the motion plan."""
     controls: Resources = Resources()
     """Of the dense condition."""
+    texts: Resources = Resources()
+    """Of the captions. A large text encoder wants a GPU, too."""
     latents: Resources = Resources()
-    """Of the backbone's encoder. A large one wants a GPU, which puts it on actors; a small one on the CPU is better off
-    in the tasks of the other steps, as an actor would keep a CPU from them while it waits."""
+    """Of the backbone's encoder, which some are shown the dense condition through, too. A large one wants a GPU, which
+    puts it on actors; a small one on the CPU is better off in the tasks of the other steps, as an actor would keep a
+    CPU from them while it waits."""
     max_attempts: int = Field(default=3, ge=1)
     """Runs that may try an item before it is quarantined; a fault in the bytes themselves is final at once."""
 

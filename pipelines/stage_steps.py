@@ -6,13 +6,13 @@ does not matter whether a stage was computed in this run or found.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import numpy as np
 
 from equivdm.arrays import Frames
-from equivdm.backbones import build_codec, geometry_of
+from equivdm.backbones import TextEncoder, build_codec, build_text, geometry_of
 from equivdm.config import BackboneConfig, ControlConfig, FlowConfig, OcclusionConfig
 from equivdm.control import Control, build_control
 from equivdm.flow import Estimator, build_estimator, flow_statistics, occlusion_of, shrink_flow
@@ -27,9 +27,9 @@ from pipelines.manifest import sandbox
 from pipelines.schemas import LOOKS_STATISTICS, MOTION_STATISTICS, from_tensor, to_tensor
 from pipelines.sources import flow_beside, source_file
 from pipelines.stages import OF_PIXELS
-from pipelines.steps import put, step
+from pipelines.steps import put, receipt_of, step, with_part
 from pipelines.store import Store
-from pipelines.tables import Row
+from pipelines.tables import Row, Table
 
 _USUAL = OcclusionConfig()
 """By which flow is judged; what a job counts as occluded changes its plans only."""
@@ -45,7 +45,7 @@ def decode_window(row: Row, job: PreprocessJob, store: Store) -> Row | None:
         return _without_windows(row)
     if ended := _judged(_stored(row, store, "looks", LOOKS_STATISTICS), job):
         return ended
-    if not (missing := [name for name in OF_PIXELS if not row["have"][name]]):
+    if not (missing := [name for name in OF_PIXELS if _lacks(row, name)]):
         return None
     with source_file(job.source, row["source"]) as local:
         frames = sandbox(job.decode).decode(local, row["indices"], (row["height"], row["width"]))
@@ -98,7 +98,7 @@ def make_plan(row: Row, job: PreprocessJob, store: Store) -> Row | None:
 @step("noises")
 def draw_noise(row: Row, job: PreprocessJob, store: Store) -> Row | None:
     """One draw of warped noise, where it is asked for."""
-    if row["have"].get("noises", "none is wanted"):
+    if not _lacks(row, "noises"):
         return None
     plan = MotionPlan.from_bytes(row.get("plan") or read_parts(store, row["have"], ["plan"])["plan"])
     seed = derive_seed(0, "materialized", row["keys"]["noises"])
@@ -108,11 +108,41 @@ def draw_noise(row: Row, job: PreprocessJob, store: Store) -> Row | None:
 
 @step("controls")
 def make_control(row: Row, job: PreprocessJob, store: Store) -> Row | None:
-    """The dense condition of the frames."""
-    if row["have"]["controls"]:
+    """The dense condition of the frames, where the backbone takes one."""
+    if not _lacks(row, "controls"):
         return None
     control = to_tensor(_control(job.control)(_pixels(row)))
-    return put(row, store.table("controls"), row["keys"]["controls"], control=control)
+    return put(row, store.table("controls"), row["keys"]["controls"], control=control) | {"control": control}
+
+
+@step("texts")
+def encode_text(row: Row, job: PreprocessJob, store: Store) -> Row | None:
+    """The caption and the empty one as the backbone takes them; a process writes each caption once."""
+    if not _lacks(row, "texts"):
+        return None
+    return with_part(
+        row, _write_text(store.table("texts"), row["keys"]["texts"], row["run"], row["caption"], job.backbone)
+    )
+
+
+@step("hints")
+def encode_control(row: Row, job: PreprocessJob, store: Store) -> Row | None:
+    """The dense condition through the backbone's `encode`, as a grey video: black is 0, white is 255."""
+    if not _lacks(row, "hints"):
+        return None
+    control = row.get("control") or read_parts(store, row["have"], ["control"])["control"]
+    frames = np.repeat(from_tensor(control)[..., None], 3, axis=-1)
+    hint = to_tensor(_encode(job.backbone)(_as_video(frames)))
+    return put(row, store.table("hints"), row["keys"]["hints"], hint=hint)
+
+
+@step("blanks")
+def encode_blank(row: Row, job: PreprocessJob, store: Store) -> Row | None:
+    """Mid grey through the backbone's `encode`: what shows nothing; a process writes each size once."""
+    if not _lacks(row, "blanks"):
+        return None
+    size = (row["frames"], row["height"], row["width"])
+    return with_part(row, _write_blank(store.table("blanks"), row["keys"]["blanks"], row["run"], size, job.backbone))
 
 
 @step("latents")
@@ -120,7 +150,7 @@ def encode_latents(row: Row, job: PreprocessJob, store: Store) -> Row | None:
     """The backbone's `encode`, on a GPU where the process has one."""
     if row["have"]["latents"]:
         return None
-    latents = to_tensor(_encode(job.backbone)(_pixels(row)))
+    latents = to_tensor(_encode(job.backbone)(_as_video(_pixels(row))))
     return put(row, store.table("latents"), row["keys"]["latents"], latents=latents)
 
 
@@ -135,6 +165,11 @@ def _without_windows(row: Row) -> Row:
 def _judged(statistics: Mapping[str, float | None], job: PreprocessJob) -> Row | None:
     verdict = judge(statistics, job.filters)
     return None if verdict is None else {"outcome": "filtered", "rule": verdict.rule, "message": verdict.message}
+
+
+def _lacks(row: Row, stage: str) -> bool:
+    """Whether the clips of the job have a stage that is neither computed nor found."""
+    return row["have"].get(stage) == ""
 
 
 def _stored(row: Row, store: Store, stage: str, columns: tuple[str, ...]) -> Row:
@@ -167,19 +202,44 @@ _estimator: Callable[[FlowConfig], Estimator] = cast(Any, cache(build_estimator)
 _control: Callable[[ControlConfig], Control] = cast(Any, cache(build_control))
 
 
-def _encoder(backbone: BackboneConfig) -> Callable[[Frames], np.ndarray]:
-    import torch
+_text: Callable[[BackboneConfig], TextEncoder] = cast(Any, cache(build_text))
 
+
+def _as_video(frames: Frames) -> np.ndarray:
+    """Return the pixels of frames as models take them: float32 [3, frames, height, width], -1 to 1."""
     from equivdm.video.tensors import to_model_range
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    codec = build_codec(backbone)
+    return to_model_range(frames).numpy()
 
-    def encode(frames: Frames) -> np.ndarray:
+
+def _encoder(backbone: BackboneConfig) -> Callable[[np.ndarray], np.ndarray]:
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    codec = build_codec(backbone, device)
+
+    def encode(video: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return codec.encode(to_model_range(frames).to(device)[None])[0].half().cpu().numpy()
+            return codec.encode(torch.from_numpy(video).to(device)[None])[0].half().cpu().numpy()
 
     return encode
 
 
-_encode: Callable[[BackboneConfig], Callable[[Frames], np.ndarray]] = cast(Any, cache(_encoder))
+_encode: Callable[[BackboneConfig], Callable[[np.ndarray], np.ndarray]] = cast(Any, cache(_encoder))
+
+
+# Rows that many windows of a run share. A receipt may go to the driver more than once: a commit drops what is there.
+
+
+def _put_text(table: Table, key: str, run: str, caption: str | None, backbone: BackboneConfig) -> Row:
+    text, empty = _text(backbone)([caption or "", ""])
+    return receipt_of(table, key, run, text=to_tensor(text), empty=to_tensor(empty))
+
+
+def _put_blank(table: Table, key: str, run: str, size: tuple[int, int, int], backbone: BackboneConfig) -> Row:
+    blank = _encode(backbone)(np.zeros((3, *size), np.float32))
+    return receipt_of(table, key, run, blank=to_tensor(blank))
+
+
+_write_text: Callable[..., Row] = cast(Any, lru_cache(maxsize=4096)(_put_text))
+_write_blank: Callable[..., Row] = cast(Any, lru_cache(maxsize=64)(_put_blank))

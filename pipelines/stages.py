@@ -1,18 +1,21 @@
 """The stages of a clip, keyed one by one: a changed setting computes again what depends on it, and nothing else.
 
 A stage's fingerprint holds its own settings and version, and the fingerprints of the stages that it stands on; its rows
-are keyed by that, the window's content and the clip's size. So two jobs that differ in one stage share all the others.
+are keyed by that and by what of a window decides them: most by its content and the clip's size, those of captions by
+the caption. So two jobs that differ in one stage share all the others, and windows of one caption share its row.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from equivdm.backbones import codec_identity
+from equivdm.backbones import codec_identity, control_form, text_identity
+from equivdm.config import BackboneConfig
 from equivdm.control import control_identity
+from equivdm.errors import UsageError
 from equivdm.flow import flow_identity
 from pipelines.config import PreprocessJob
 from pipelines.identity import fingerprint, item_key
@@ -33,17 +36,36 @@ class Stage:
     """Stages whose rows it is computed from."""
     wanted: Callable[[PreprocessJob], bool] = lambda _: True
     """Whether a job's clips have it."""
+    of: tuple[str, ...] = ("content", "height", "width")
+    """Columns of a window that decide its row."""
 
 
 def _codec(job: PreprocessJob) -> Any:
     return codec_identity(job.backbone)
 
 
+def _text(job: PreprocessJob) -> Any:
+    return text_identity(job.backbone)
+
+
+def _shows(job: PreprocessJob) -> bool:
+    return control_form(job.backbone) != "none"
+
+
+def _shows_latents(job: PreprocessJob) -> bool:
+    return control_form(job.backbone) == "latents"
+
+
 STAGES: Mapping[str, Stage] = {
     "looks": Stage(1, lambda job: {}),
     "motion": Stage(2, lambda job: {**flow_identity(job.flow), "divisor": job.flow_divisor}),
     "plans": Stage(2, lambda job: job.plan.model_dump() | job.flow.occlusion.model_dump(), after=("motion",)),
-    "controls": Stage(1, lambda job: control_identity(job.control)),
+    "controls": Stage(1, lambda job: control_identity(job.control), wanted=_shows),
+    "texts": Stage(1, _text, of=("caption",)),
+    "hints": Stage(
+        1, _codec, after=("controls",), wanted=lambda job: _shows_latents(job) and job.control.kind != "none"
+    ),
+    "blanks": Stage(1, _codec, wanted=_shows_latents, of=("frames", "height", "width")),
     "latents": Stage(1, _codec),
     "noises": Stage(1, _codec, after=("plans",), wanted=lambda job: job.materialize_noise),
 }
@@ -58,25 +80,40 @@ def stage_fingerprints(job: PreprocessJob) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, stage in STAGES.items():
         if stage.wanted(job):
-            found[name] = fingerprint(
-                {
-                    "stage": name,
-                    "version": stage.version,
-                    "settings": stage.settings(job),
-                    "after": [found[before] for before in stage.after],
-                }
-            )
+            found[name] = _print(name, stage.settings(job), [found[before] for before in stage.after])
     return found
+
+
+def _print(name: str, settings: Any, after: Sequence[str] = ()) -> str:
+    return fingerprint({"stage": name, "version": STAGES[name].version, "settings": settings, "after": list(after)})
 
 
 def stage_keys(window: Row, prints: Mapping[str, str]) -> dict[str, str]:
     """Return the key of a window's row in every stage."""
-    return {name: item_key(window["content"], window["height"], window["width"], own) for name, own in prints.items()}
+    return {name: item_key(*(window[column] for column in STAGES[name].of), own) for name, own in prints.items()}
+
+
+def check_clips(clips: Sequence[Row], backbone: BackboneConfig) -> None:
+    """Raise UsageError where clips were not preprocessed for a backbone: with its codec, its text encoder, its control.
+
+    Their keys tell it; nothing of them is read.
+    """
+    form = control_form(backbone)
+    prints = {"latents": _print("latents", codec_identity(backbone)), "texts": _print("texts", text_identity(backbone))}
+    shown = {"pixels": "controls", "latents": "blanks", "none": None}[form]
+    for clip in clips:
+        keys = stage_keys(clip, prints)
+        wrong = [name for name in prints if clip[name] != keys[name]] + ([shown] if shown and not clip[shown] else [])
+        if wrong:
+            raise UsageError(
+                f"data: got clips whose {' and '.join(wrong)} are not of this backbone ({backbone.kind}, its codec, "
+                f"text encoder and control), such as {clip['path']}: preprocess with its settings, or set data.clips"
+            )
 
 
 def lacking(windows: pa.Table, prints: Mapping[str, str], states: Mapping[str, States]) -> dict[str, np.ndarray]:
     """Say of each window which stages have no row of it: bool [windows] by stage, given every stage's states."""
-    rows = windows.select(["content", "height", "width"]).to_pylist()
+    rows = windows.select(sorted({column for name in prints for column in STAGES[name].of})).to_pylist()
     keys = [stage_keys(row, prints) for row in rows]
     found = {name: states[name].lookup(pa.array([own[name] for own in keys], pa.string())) for name in prints}
     return {name: known["outcome"].is_null().to_numpy() for name, known in found.items()}

@@ -89,8 +89,17 @@ def failure(fault: BaseException, attempt: int, max_attempts: int) -> Row:
 
 def put(row: Row, table: Table, key: str, **columns: object) -> Row:
     """Write a row of a stage's table, and return the item's `parts` with its receipt: the driver commits it."""
-    stage = {"key": key, "run": row["run"], "created": datetime.now(UTC), **columns}
-    return {"parts": [*(row.get("parts") or ()), asdict(table.write(stage))]}
+    return with_part(row, receipt_of(table, key, row["run"], **columns))
+
+
+def receipt_of(table: Table, key: str, run: str, **columns: object) -> Row:
+    """Write a row of a stage's table, and return its receipt's fields."""
+    return asdict(table.write({"key": key, "run": run, "created": datetime.now(UTC), **columns}))
+
+
+def with_part(row: Row, receipt: Row) -> Row:
+    """Return the item's `parts` with one more, given by its receipt's fields."""
+    return {"parts": [*(row.get("parts") or ()), receipt]}
 
 
 def settle(row: Row, table: Table, rows: Sequence[Row] | None = None) -> Row:

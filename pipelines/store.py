@@ -70,6 +70,16 @@ class Store:
         os.replace(partial, target)
 
     @contextmanager
+    def local_folder(self, *parts: str) -> Iterator[Path]:
+        """Give a local folder with the objects below a prefix, for libraries that want one."""
+        if self.is_local:
+            yield Path(self.path(*parts))
+            return
+        with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
+            self.filesystem.get(self.path(*parts), f"{folder}/copy", recursive=True)
+            yield Path(folder) / "copy"
+
+    @contextmanager
     def local_copy(self, *parts: str) -> Iterator[str]:
         """Give the path of a local file with the object's bytes, for libraries that want a path."""
         with local_file(self.filesystem, self.path(*parts)) as local:

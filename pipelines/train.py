@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, check_size, diffusion_of, geometry_of, sampler_of
+from equivdm.backbones import build_denoiser, check_size, diffusion_of, geometry_of, network_identity, sampler_of
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
 from equivdm.seeds import derive_seed
@@ -21,6 +21,7 @@ from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.session import Part
+from pipelines.stages import check_clips
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from pipelines.validation import plan_validation
@@ -33,6 +34,7 @@ def run(config: TrainJob) -> TrainSummary:
     """Train on the selected clips. The same call again continues a stopped run; a finished one is left as it is."""
     store = open_store(config.store)
     chosen = select_clips(store, config.data)
+    check_clips(chosen, config.backbone)
     for height, width in {(row["height"], row["width"]) for row in chosen}:
         try:
             check_size(config.backbone, height, width)
@@ -67,7 +69,7 @@ def train_key(config: TrainJob, clips: Sequence[str]) -> str:
             "version": VERSION,
             "name": config.name,
             "clips": sorted(clips),
-            "backbone": config.backbone.model_dump(),
+            "backbone": network_identity(config.backbone),
             "noise": config.noise.model_dump(),
             "control_dropout": config.control_dropout,
             "text_dropout": config.text_dropout,

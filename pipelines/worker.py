@@ -77,7 +77,7 @@ def train_worker(task: FitTask) -> Outcome:
     if session.step < task.fit.steps:
         return Outcome(stopped=session.step)
     average = whole(session.main, session.ema.state_dict())
-    weights = save_weights(task.store, task.key, average) if rank == 0 else None
+    weights = save_weights(task.store, task.key, average, session.main) if rank == 0 else None
     return Outcome(weights=weights, history=tuple(session.history), speeds=tuple(session.speeds))
 
 

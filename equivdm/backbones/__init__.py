@@ -1,40 +1,90 @@
-"""Backbones: a codec (pixels to latents), a denoiser and its diffusion, chosen by their config.
+"""Backbones: codec (pixels to latents), text encoder, denoiser and its diffusion, chosen by their config.
 
 Importing this package loads no torch, so that a job can be planned without it; the builders do.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from equivdm.backbones.geometry import TINY, Geometry
-from equivdm.config import BackboneConfig, Parameterisation, SamplerConfig
+from equivdm.backbones.geometry import TINY, WAN, Geometry
+from equivdm.config import BackboneConfig, Parameterisation, SamplerConfig, TinyConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
     import equivdm.backbones.base
     import equivdm.objective
 
-CODEC_VERSIONS = {"tiny": 1}
+CODEC_VERSIONS = {"tiny": 1, "wan": 1}
 """Number of each codec's arithmetic: raise it when the same pixels would give other latents."""
+
+TEXT_VERSIONS = {"tiny": 1, "wan": 1}
+"""Number of each text encoder's arithmetic, likewise."""
+
+ControlForm = Literal["pixels", "latents", "none"]
+"""How a denoiser is shown its dense condition: at pixel size, as latents, or not at all."""
+
+TextEncoder = Callable[[Sequence[str]], "list[np.ndarray]"]
+"""From prompts to a row each, up to the prompt's end: int64 tokens [words], or float16 embeddings [words, features]."""
 
 
 def codec_identity(config: BackboneConfig) -> dict[str, str | int]:
     """Return what decides a clip's latents, for its fingerprint: the size of the network is no part of it."""
-    return {"kind": config.kind, "version": CODEC_VERSIONS[config.kind]}
+    identity: dict[str, str | int] = {"kind": config.kind, "version": CODEC_VERSIONS[config.kind]}
+    if isinstance(config, TinyConfig):
+        return identity
+    from equivdm.backbones.wan.parts import part_digest
+
+    return identity | {"vae": part_digest(config.model, "vae")}
+
+
+def text_identity(config: BackboneConfig) -> dict[str, str | int]:
+    """Return what decides a caption's row, likewise."""
+    identity: dict[str, str | int] = {"kind": config.kind, "version": TEXT_VERSIONS[config.kind]}
+    if isinstance(config, TinyConfig):
+        return identity
+    from equivdm.backbones.wan.parts import part_digest
+
+    parts = {part: part_digest(config.model, part) for part in ("text_encoder", "tokenizer")}
+    return identity | parts | {"words": config.words}
+
+
+def network_identity(config: BackboneConfig) -> dict[str, Any]:
+    """Return what decides the network that training starts from, but for the seed."""
+    if isinstance(config, TinyConfig):
+        return config.model_dump()
+    from equivdm.backbones.wan.parts import part_digest
+
+    return {"kind": config.kind, "words": config.words, "transformer": part_digest(config.model, "transformer")}
+
+
+def control_form(config: BackboneConfig) -> ControlForm:
+    """Return how the denoiser is shown its dense condition. Raises UsageError for a model that cannot be read."""
+    if isinstance(config, TinyConfig):
+        return "pixels"
+    from equivdm.backbones.wan.parts import is_vace
+
+    return "latents" if is_vace(config.model) else "none"
 
 
 def geometry_of(config: BackboneConfig) -> Geometry:
     """Return how the latent grid lies over the video."""
-    return {"tiny": TINY}[config.kind]
+    return {"tiny": TINY, "wan": WAN}[config.kind]
 
 
 def check_size(config: BackboneConfig, height: int, width: int) -> None:
     """Raise ValueError where the network cannot take videos of `height` x `width` pixels."""
     geometry = geometry_of(config)
-    geometry.check_patch(*geometry.grid(height, width), config.patch)
+    patch = config.patch if isinstance(config, TinyConfig) else 2
+    geometry.check_patch(*geometry.grid(height, width), patch)
 
 
 def sampler_of(config: BackboneConfig) -> SamplerConfig:
-    """Return the sampler that suits a trained model where no other is given."""
-    return {"tiny": SamplerConfig()}[config.kind]
+    """Return the sampler that suits a trained model where no other is given; Wan's is its pipelines' for 480 rows."""
+    wan = SamplerConfig(kind="unipc", steps=50, shift=3.0, guidance=5.0)
+    return {"tiny": SamplerConfig(), "wan": wan}[config.kind]
 
 
 def diffusion_of(config: BackboneConfig, objective: Parameterisation | None = None) -> "equivdm.objective.Diffusion":
@@ -42,26 +92,65 @@ def diffusion_of(config: BackboneConfig, objective: Parameterisation | None = No
     from equivdm.objective import Diffusion
     from equivdm.process import Straight
 
-    own = {"tiny": Diffusion(Straight(), "flow")}[config.kind]
+    own = {"tiny": Diffusion(Straight(), "flow"), "wan": Diffusion(Straight(), "flow")}[config.kind]
     return own if objective is None else Diffusion(own.process, objective)
 
 
-def build_codec(config: BackboneConfig) -> "equivdm.backbones.base.Codec":
-    """Return the codec between pixels and latents."""
-    from equivdm.backbones.tiny import TinyCodec
+def build_codec(config: BackboneConfig, device: "torch.device | str" = "cpu") -> "equivdm.backbones.base.Codec":
+    """Return the codec between pixels and latents. Where it has weights they lie on `device`."""
+    if isinstance(config, TinyConfig):
+        from equivdm.backbones.tiny import TinyCodec
 
-    return {"tiny": TinyCodec}[config.kind]()
+        return TinyCodec()
+    from equivdm.backbones.wan.load import load_codec
+
+    return load_codec(config.model, device=device)
+
+
+def build_text(config: BackboneConfig) -> TextEncoder:
+    """Return what encodes prompts. One with weights has them on a GPU, in bfloat16, where the process has one."""
+    if isinstance(config, TinyConfig):
+        from equivdm.text import token_rows
+
+        return token_rows
+    import torch
+
+    from equivdm.backbones.wan.load import load_text
+
+    place = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+    return load_text(config.model, device=place[0], dtype=place[1], words=config.words).rows
 
 
 def build_denoiser(config: BackboneConfig, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
-    """Return a new network. A `seed` fixes its initial weights and leaves the global generator as it was."""
+    """Return a new network; of Wan the one that its folder holds.
+
+    A `seed` fixes the initial weights of one that has no published ones, and leaves the global generator as it was.
+    """
+    if not isinstance(config, TinyConfig):
+        from equivdm.backbones.wan.load import load_denoiser
+
+        return load_denoiser(config.model, words=config.words)
     import torch
 
     from equivdm.backbones.tiny import TinyDenoiser
 
-    network = {"tiny": TinyDenoiser}[config.kind]
     if seed is None:
-        return network(config)
+        return TinyDenoiser(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return network(config)
+        return TinyDenoiser(config)
+
+
+def load_exported(config: BackboneConfig, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
+    """Return the network that `DenoiserModule.export` wrote to a folder."""
+    if not isinstance(config, TinyConfig):
+        from equivdm.backbones.wan.load import load_denoiser
+
+        return load_denoiser(str(folder), words=config.words)
+    from safetensors.torch import load_file
+
+    from equivdm.backbones.base import WEIGHTS
+
+    denoiser = build_denoiser(config)
+    denoiser.load_state_dict(load_file(folder / WEIGHTS))
+    return denoiser

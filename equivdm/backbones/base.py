@@ -1,11 +1,13 @@
 """What every backbone offers: the geometry of its latents, a codec, and a denoiser."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from equivdm.backbones.geometry import Geometry
@@ -18,28 +20,34 @@ Control = Float[Tensor, "batch frames rows columns"] | UInt8[Tensor, "batch fram
 """A dense condition at pixel size: 0 to 1 as floats, 0 to 255 as bytes; all zeros says that there is none."""
 
 
+Text = Tokens | Float[Tensor, "batch words features"]
+"""Captions: tokens, or embeddings. What is left of a row behind its end is zero."""
+
+Hint = Float[Tensor, "batch planes time height width"]
+"""What VACE is shown, on the grid of the latents: 16 planes of latents that stay, 16 of those to be repainted."""
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What the denoiser is told beside the noisy latents."""
 
-    tokens: Tokens
-    """Caption; all zeros says that there is none."""
-    control: Control
-    """Dense condition at pixel size."""
+    text: Text
+    """Of the captions, or of the empty one."""
+    control: Control | Hint | None
+    """Dense condition in the backbone's own form (`equivdm.backbones.control_form`); None for those without."""
+    fps: Float[Tensor, " batch"]
+    """Frames a second of the clip."""
 
     def to(self, device: torch.device | str) -> "Conditions":
         """Return the same conditions on `device`."""
-        return Conditions(self.tokens.to(device), self.control.to(device))
+        control = None if self.control is None else self.control.to(device)
+        return Conditions(self.text.to(device), control, self.fps.to(device))
 
     def split(self, count: int) -> list["Conditions"]:
         """Return those of the first samples, the next, and so on: `count` parts where it divides the samples."""
-        return [Conditions(*part) for part in zip(self.tokens.chunk(count), self.control.chunk(count), strict=True)]
-
-    def masked(self, keep_text: Bool[Tensor, " batch"], keep_control: Bool[Tensor, " batch"]) -> "Conditions":
-        """Return a copy in which samples that are not kept have no caption, or no dense condition."""
-        tokens = self.tokens * keep_text[:, None]
-        control = self.control * rearrange(keep_control, "batch -> batch 1 1 1").to(self.control.dtype)
-        return Conditions(tokens, control)
+        texts, rates = self.text.chunk(count), self.fps.chunk(count)
+        controls = [None] * len(texts) if self.control is None else self.control.chunk(count)
+        return [Conditions(*part) for part in zip(texts, controls, rates, strict=True)]
 
 
 def control_as_float(control: Control) -> Float[Tensor, "batch frames rows columns"]:
@@ -79,10 +87,33 @@ class Denoiser(Protocol):
 class DenoiserModule(nn.Module):
     """A denoiser with weights."""
 
-    recompute: bool = False
-    """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
-    same values."""
+    _recompute: bool = False
+
+    @property
+    def recompute(self) -> bool:
+        """Whether the backward pass computes each block's activations again instead of keeping them: less memory, the
+        same values."""
+        return self._recompute
+
+    @recompute.setter
+    def recompute(self, wanted: bool) -> None:
+        self._recompute = wanted
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the prediction at x_t = `latents`, t = `times`."""
         raise NotImplementedError
+
+    def export(self, folder: Path, state: Mapping[str, Tensor]) -> None:
+        """Write `state`, weights under the names of `state_dict`, such as their average, to a folder."""
+        write_weights(folder, state)
+
+
+WEIGHTS = "model.safetensors"
+"""Name of a network's weights in a folder."""
+
+
+def write_weights(folder: Path, state: Mapping[str, Tensor]) -> None:
+    """Write weights by name to `folder`/`WEIGHTS`."""
+    from safetensors.torch import save_file
+
+    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, folder / WEIGHTS)

@@ -102,13 +102,13 @@ class TinyDenoiser(DenoiserModule):
 
         Raises ValueError where the grid is no multiple of the patch, or the dense condition has another size.
         """
-        self._check(latents, conditions.control)
+        shown = self._checked(latents, conditions.control)
         x_t, (skip, scale) = latents.float(), _preconditioning(times.float())
-        control = F.pixel_unshuffle(control_as_float(conditions.control), GEOMETRY.space_stride)
+        control = F.pixel_unshuffle(control_as_float(shown), GEOMETRY.space_stride)
         control = rearrange(control, "b (t c) h w -> b c t h w", t=latents.shape[2])
         clock = per_sample(times.float()).expand_as(x_t[:, :1])
         planes = torch.cat([scale * x_t, control, clock], 1).to(self.out.weight.dtype)
-        correction = self._network(planes, self._context(times, conditions.tokens))
+        correction = self._network(planes, self._context(times, conditions.text))
         return (skip * x_t + scale * correction.float()).to(latents.dtype)
 
     def _network(
@@ -147,15 +147,17 @@ class TinyDenoiser(DenoiserModule):
         waves = _waves(1000 * times.float(), self.words.embedding_dim)
         return F.silu(self.time(waves.to(caption.dtype)) + caption)
 
-    def _check(self, latents: Latents, control: Control) -> None:
+    def _checked(self, latents: Latents, control: Control | None) -> Control:
         rows, columns = latents.shape[-2:]
         GEOMETRY.check_patch(rows, columns, self.patch)
         stride, frames = GEOMETRY.space_stride, latents.shape[2]
-        if control.shape[1:] != (frames, rows * stride, columns * stride):
+        if control is None or control.shape[1:] != (frames, rows * stride, columns * stride):
+            got = "none" if control is None else tuple(control.shape[1:])
             raise ValueError(
-                f"got a dense condition of {tuple(control.shape[1:])} (frames, height, width), "
+                f"got a dense condition of {got} (frames, height, width), "
                 f"wanted {(frames, rows * stride, columns * stride)}: compute it from the same clip"
             )
+        return control
 
 
 class _Block(nn.Module):

@@ -13,7 +13,7 @@ from equivdm.backbones.base import Conditions
 from equivdm.objective import Diffusion
 from equivdm.process import Straight
 
-NOTHING = Conditions(torch.zeros(1, 16, dtype=torch.int64), torch.zeros(1, 1, 2, 2))
+NOTHING = Conditions(torch.zeros(1, 16, dtype=torch.int64), torch.zeros(1, 1, 2, 2), torch.ones(1))
 
 FLOW = Diffusion(Straight(), "flow")
 

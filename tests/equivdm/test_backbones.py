@@ -20,7 +20,7 @@ SMALL = TinyConfig(width=32, depth=2, heads=2, patch=4)
 def conditions(batch: int, frames: int, height: int, width: int, seed: int = 0) -> Conditions:
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, 100, (batch, 16), generator=generator)
-    return Conditions(tokens, torch.rand(batch, frames, height, width, generator=generator))
+    return Conditions(tokens, torch.rand(batch, frames, height, width, generator=generator), torch.full((batch,), 8.0))
 
 
 def awake(config: TinyConfig = SMALL) -> torch.nn.Module:
@@ -73,7 +73,7 @@ def test_samples_do_not_see_each_other() -> None:
     denoiser, x, t = awake(), torch.randn(3, 3, 4, 8, 8), torch.tensor([0.1, 0.5, 0.9])
     given = conditions(3, 4, 16, 16)
     together = denoiser(x, t, given)
-    alone = denoiser(x[1:2], t[1:2], Conditions(given.tokens[1:2], given.control[1:2]))
+    alone = denoiser(x[1:2], t[1:2], Conditions(given.text[1:2], given.control[1:2], given.fps[1:2]))
     torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -82,7 +82,7 @@ def test_every_input_reaches_every_frame(what: str) -> None:
     denoiser, x, t = awake(), torch.randn(1, 3, 4, 16, 16), torch.tensor([0.5])
     given = conditions(1, 4, 32, 32)
     before = denoiser(x, t, given)
-    y, tokens, control = x.clone(), given.tokens.clone(), given.control.clone()
+    y, tokens, control = x.clone(), given.text.clone(), given.control.clone()
     if what == "frame":
         y[:, :, 0] += 1
     elif what == "place":
@@ -93,7 +93,7 @@ def test_every_input_reaches_every_frame(what: str) -> None:
         tokens[0, 0] += 1
     else:
         control[:, 0] = 1 - control[:, 0]
-    after = denoiser(y, t, Conditions(tokens, control))
+    after = denoiser(y, t, Conditions(tokens, control, given.fps))
     # The last frame's far corner: reached only through attention over both space and time.
     assert not torch.equal(before[0, :, -1, -1, -1], after[0, :, -1, -1, -1])
 
@@ -112,17 +112,8 @@ def test_attention_knows_relative_places_only() -> None:
 def test_bytes_and_floats_are_the_same_condition() -> None:
     denoiser, x, t = awake(), torch.randn(1, 3, 2, 8, 8), torch.tensor([0.5])
     tokens, control = torch.zeros(1, 16, dtype=torch.int64), torch.randint(0, 256, (1, 2, 16, 16)).to(torch.uint8)
-    as_bytes = denoiser(x, t, Conditions(tokens, control))
-    torch.testing.assert_close(as_bytes, denoiser(x, t, Conditions(tokens, control.float() / 255)))
-
-
-def test_masked_conditions_are_empty_for_the_masked_samples_only() -> None:
-    given = conditions(2, 2, 16, 16)
-    masked = given.masked(torch.tensor([True, False]), torch.tensor([False, True]))
-    assert torch.equal(masked.tokens[0], given.tokens[0])
-    assert not masked.tokens[1].any()
-    assert not masked.control[0].any()
-    assert torch.equal(masked.control[1], given.control[1])
+    as_bytes = denoiser(x, t, Conditions(tokens, control, torch.ones(1)))
+    torch.testing.assert_close(as_bytes, denoiser(x, t, Conditions(tokens, control.float() / 255, torch.ones(1))))
 
 
 def test_half_precision_weights_take_and_return_float() -> None:
@@ -139,7 +130,7 @@ def test_half_precision_weights_take_and_return_float() -> None:
     ],
 )
 def test_wrong_sizes_are_told(rows: int, control: tuple[int, int, int], message: str) -> None:
-    given = Conditions(torch.zeros(1, 16, dtype=torch.int64), torch.zeros(1, *control))
+    given = Conditions(torch.zeros(1, 16, dtype=torch.int64), torch.zeros(1, *control), torch.ones(1))
     with pytest.raises(ValueError, match=message):
         build_denoiser(SMALL, 0)(torch.randn(1, 3, 2, rows, 8), torch.tensor([0.5]), given)
 

@@ -200,7 +200,7 @@ def test_guidance_goes_from_the_empty_prompt_to_the_caption_and_beyond(guidance:
         point = caption if conditions.tokens.any() else empty
         return (latents - point) / times[:, None, None, None, None]
 
-    told = Conditions(torch.ones(1, 16, dtype=torch.int64), NOTHING.control)
+    told = Conditions(torch.ones(1, 16, dtype=torch.int64), NOTHING.control, NOTHING.fps)
     config = SamplerConfig(steps=3, guidance=guidance)
     solved = sample(law, NOISE, told, config, FLOW, NOTHING)
     torch.testing.assert_close(solved, torch.full_like(NOISE, empty + guidance * (caption - empty)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from equivdm.config import TinyConfig
 from equivdm.noise import plan_motion
-from equivdm.text import tokenize
+from equivdm.text import token_rows
 from pipelines.clips import MOTION_COLUMNS
 from pipelines.config import DistillJob, TrainJob
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
@@ -47,11 +47,13 @@ def write_clips(
             "frames": FRAMES,
             "height": pixels,
             "width": pixels,
-            "tokens": tokenize(f"clip number {number}"),
+            "fps": 8.0,
+            "caption": f"clip number {number}",
+            "text": to_tensor(token_rows([f"clip number {number}"])[0]),
+            "empty": to_tensor(token_rows([""])[0]),
             "control": to_tensor(random.integers(0, 256, (FRAMES, pixels, pixels), np.uint8)),
             "latents": to_tensor((colour + 0.1 * grain).astype(np.float16)),
             "plan": plan.to_bytes(),
-            "fps": 8.0,
             **{name: to_tensor(array) for name, array in motion.items()},
         }
         rows.append(row)

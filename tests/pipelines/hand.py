@@ -7,12 +7,30 @@ from pipelines.batch import commit, waves
 from pipelines.config import PreprocessJob
 from pipelines.manifest import probe_video, unknown_videos
 from pipelines.sources import list_videos
-from pipelines.stage_steps import decode_window, draw_noise, estimate_window_motion, make_control, make_plan
+from pipelines.stage_steps import (
+    decode_window,
+    draw_noise,
+    encode_blank,
+    encode_control,
+    encode_text,
+    estimate_window_motion,
+    make_control,
+    make_plan,
+)
 from pipelines.steps import NOBODY
 from pipelines.store import open_store
 from pipelines.tables import Row, Table
 
-STEPS: Sequence[Callable[..., Row]] = (decode_window, estimate_window_motion, make_plan, draw_noise, make_control)
+STEPS: Sequence[Callable[..., Row]] = (
+    decode_window,
+    estimate_window_motion,
+    make_plan,
+    draw_noise,
+    make_control,
+    encode_text,
+    encode_control,
+    encode_blank,
+)
 
 
 def probe(job: PreprocessJob) -> None:

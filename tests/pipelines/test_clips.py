@@ -54,7 +54,7 @@ def test_failed_clips_are_no_clips(store: Store) -> None:
     failed = {"key": "f" * 64, "outcome": "failed", "attempt": 1, "path": "broken.mp4", "fingerprint": "f" * 64}
     store.table("clips").append([failed])
     assert [row["key"] for row in select_clips(store, SelectConfig())] == keys
-    assert [row["tokens"] for row in read_clips(store, ["f" * 64], ["tokens"])] == []
+    assert [row["path"] for row in read_clips(store, ["f" * 64], ["path"])] == []
 
 
 def test_reading_gives_the_columns_in_the_order_of_keys(store: Store) -> None:

@@ -172,7 +172,7 @@ def test_a_converted_state_continues_in_any_stage(before: int, now: int, offload
 
 @pytest.mark.parametrize("stage", [1, 3])
 def test_activations_are_computed_again_where_weights_are_partitioned_too(stage: int) -> None:
-    found, conditions = [], Conditions(torch.ones(2, 16, dtype=torch.int64), torch.zeros(2, 2, 16, 16))
+    found, conditions = [], Conditions(torch.ones(2, 16, dtype=torch.int64), torch.zeros(2, 2, 16, 16), torch.ones(2))
 
     def size(engine: Engine, x: torch.Tensor) -> torch.Tensor:
         return engine(x, torch.full((2,), 0.5), conditions).square().mean()

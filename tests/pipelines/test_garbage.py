@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from pipelines.delta_log import Receipt
 from pipelines.garbage import Orphan, collect, orphans
@@ -116,7 +117,7 @@ def test_the_files_of_a_killed_writer_are_found(tmp_path: Path) -> None:
 def test_weights_videos_and_checkpoints_follow_the_tables(store: Store) -> None:
     done, open_ = item_key("done"), item_key("open")
     finish(store, done, train_job(store.root, fit_config()))
-    save_weights(store, open_, {})
+    save_weights(store, open_, {}, nn.Identity())
     for key in (done, open_):
         lay(store, "runs", key, "checkpoint_1", "state.pt")
         lay(store, "renders", "set", f"{key}.mp4")

@@ -41,7 +41,7 @@ def loader(clips: tuple[Store, list[str]], rank: int = 0, world: int = 1, **chan
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
     """All that a batch holds."""
-    return [batch.latents, *batch.noises, batch.times, batch.conditions.tokens, batch.conditions.control]
+    return [batch.latents, *batch.noises, batch.times, batch.conditions.text, batch.conditions.control]
 
 
 def test_the_same_samples_with_any_number_of_workers(clips: tuple[Store, list[str]]) -> None:
@@ -83,7 +83,7 @@ def test_each_draw_of_noise_is_fresh_white_and_of_unit_variance(clips: tuple[Sto
 @pytest.mark.parametrize(("text", "control"), [(0.0, 1.0), (1.0, 0.0)])
 def test_dropout_empties_what_it_should(clips: tuple[Store, list[str]], text: float, control: float) -> None:
     conditions = loader(clips, text_dropout=text, control_dropout=control).batch(0).conditions
-    assert bool(conditions.tokens.any()) == (text == 0)
+    assert bool(conditions.text.any()) == (text == 0)
     assert bool(conditions.control.any()) == (control == 0)
 
 

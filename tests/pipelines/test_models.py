@@ -19,7 +19,7 @@ HISTORY = (Figure(2, "loss", 0.5), Figure(4, "loss", 0.25))
 def finish(store: Store, key: str, job: object, parent: str | None = None, seed: int = 0) -> ModelRecord:
     """Write a model with random weights."""
     backbone = job.backbone if isinstance(job, TrainJob) else BACKBONE
-    weights = save_weights(store, key, build_denoiser(backbone, seed).state_dict())
+    weights = save_weights(store, key, (network := build_denoiser(backbone, seed)).state_dict(), network)
     return register_model(store, job, key, parent, weights=weights, steps=4, history=HISTORY, run="run", seconds=1.5)
 
 

@@ -47,7 +47,7 @@ def add_model(store: Store, name: str, seed: int, **changes: object) -> None:
     for parameter in denoiser.parameters():
         parameter.data.normal_(0, 0.02)
     key = f"{seed:02d}".encode().hex() * 16
-    weights = save_weights(store, key, denoiser.state_dict())
+    weights = save_weights(store, key, denoiser.state_dict(), denoiser)
     facts = {"weights": weights, "steps": 0, "history": (), "run": "test", "seconds": 0.0}
     register_model(
         store,

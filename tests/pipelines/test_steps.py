@@ -81,7 +81,7 @@ COLUMNS = ("forward", "backward", "occluded_backward", "plan", "control", "laten
 def finished(store: Store) -> Row:
     """The one finished clip, with the columns of its stages."""
     (key,) = (row["key"] for row in store.table("clips").rows() if row["outcome"] == "done")
-    (row,) = read_clips(store, [key], ("key", "tokens", "caption", *COLUMNS))
+    (row,) = read_clips(store, [key], ("key", "text", "empty", "caption", *COLUMNS))
     return row
 
 
@@ -91,7 +91,8 @@ def test_a_clip_holds_what_its_seed_and_caption_give(store: Store) -> None:
     assert (plan.grid, plan.frames) == ((16, 16), tuple(range(6)))
     assert from_tensor(row["latents"]).shape == (3, 6, 16, 16)
     assert from_tensor(row["control"]).shape == (6, 32, 32)
-    assert row["tokens"] == tokenize(row["caption"])
+    assert from_tensor(row["text"]).tolist() == tokenize(row["caption"])
+    assert not from_tensor(row["empty"]).any()
     (key,) = store.table("noises").states()
     drawn = plan.noise(derive_seed(0, "materialized", key), 3).astype(np.float16)
     np.testing.assert_array_equal(from_tensor(row["noise"]), drawn)
@@ -109,9 +110,11 @@ def copied(job: PreprocessJob, to: Path, **changes: Any) -> PreprocessJob:
     return job.model_copy(update={"store": StoreConfig(root=str(to)), **changes})
 
 
+OF_CONTENT = {*STAGES} - {"texts", "hints", "blanks"}
+
 COMPUTED: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "size": ({"clip": ClipConfig(frames=6, height=48, width=32)}, {*STAGES}),
-    "length": ({"clip": ClipConfig(frames=5, height=32, width=32)}, {*STAGES}),
+    "size": ({"clip": ClipConfig(frames=6, height=48, width=32)}, OF_CONTENT),
+    "length": ({"clip": ClipConfig(frames=5, height=32, width=32)}, OF_CONTENT),
     "flow": ({"flow": FlowConfig(preset="fast")}, {"motion", "plans", "noises"}),
     "resolution": ({"flow_divisor": 2}, {"motion", "plans", "noises"}),
     "plan": ({"plan": PlanConfig(per_cell=2)}, {"plans", "noises"}),

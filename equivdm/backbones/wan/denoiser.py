@@ -1,14 +1,17 @@
 """Wan 2.1's transformers as denoisers: text to video, and VACE with its control."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
+from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.backbones.geometry import WAN
-from equivdm.backbones.wan.shapes import CONTROL_CHANNELS, PATCH, TextEmbeddings, VaceControl
+from equivdm.backbones.wan.shapes import CONTROL_CHANNELS, PATCH, WORDS, TextEmbeddings, VaceControl
 from equivdm.types import Latents, Times
 
 TIME_SCALE = 1000.0
@@ -18,27 +21,56 @@ Scale = float | Float[Tensor, " layers"]
 """Strength of VACE's control: one number, or one for each of its layers."""
 
 
-class WanDenoiser(nn.Module):
+class WanDenoiser(DenoiserModule):
     """Predicts the velocity eps - x0 of x_t = (1 - t) x0 + t eps, which is what Wan is trained on.
 
     `network` is diffusers' own module, with its gradient checkpointing and attention backends.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        """Take a `diffusers.WanTransformer3DModel`, or a `WanVACETransformer3DModel`.
+    def __init__(self, network: nn.Module, words: int = WORDS) -> None:
+        """Take a `diffusers.WanTransformer3DModel`, or a `WanVACETransformer3DModel`, and the tokens of a prompt.
 
         Raises ValueError for one of another kind, such as image to video.
         """
         super().__init__()
         _check_network(network.config)
         self.network: Any = network
+        self.words = words
+
+    @property
+    def recompute(self) -> bool:
+        """Whether the backward pass computes each block's activations again: diffusers' gradient checkpointing."""
+        return bool(self.network.is_gradient_checkpointing)
+
+    @recompute.setter
+    def recompute(self, wanted: bool) -> None:
+        if wanted:
+            self.network.enable_gradient_checkpointing()
+        else:
+            self.network.disable_gradient_checkpointing()
 
     @property
     def layers(self) -> int:
         """Number of layers that take VACE's control; 0 for text to video."""
         return len(self.network.config.get("vace_layers", ()))
 
-    def forward(
+    def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
+        """Return the velocity at x_t = `latents`, t = `times`, in the precision of `latents`.
+
+        Text may end where the longest prompt of the batch does. VACE's control is the 32 planes of inactive and
+        reactive latents, and everything is to be generated; text to video looks at none.
+
+        Raises ValueError as `velocity` does, and for a prompt of more than `words` tokens.
+        """
+        text, control = conditions.text, conditions.control if self.layers else None
+        if (missing := self.words - text.shape[1]) < 0:
+            raise ValueError(f"got a prompt of {text.shape[1]} tokens, wanted at most {self.words}: encode it again")
+        if control is not None:
+            everywhere = control.new_ones(control.shape[0], WAN.space_stride**2, *control.shape[2:])
+            control = torch.cat([control, everywhere], 1)
+        return self.velocity(latents, times, pad(text, (0, 0, 0, missing)), control)
+
+    def velocity(
         self,
         latents: Latents,
         times: Times,
@@ -77,6 +109,14 @@ class WanDenoiser(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write configuration and weights to `folder`/transformer, as diffusers reads them."""
         self.network.save_pretrained(Path(folder) / "transformer")
+
+    def export(self, folder: Path, state: Mapping[str, Tensor]) -> None:
+        """Write `state`, weights under the names of `state_dict`, to `folder`/transformer, as diffusers reads them."""
+        with torch.device("meta"):
+            network: Any = type(self.network).from_config(self.network.config)
+        own = {name.removeprefix("network."): value.detach().cpu() for name, value in state.items()}
+        network.load_state_dict(own, assign=True)
+        network.save_pretrained(folder / "transformer")
 
     def _scales(self, scale: Scale) -> Float[Tensor, " layers"]:
         scales = scale if isinstance(scale, Tensor) else torch.full((self.layers,), float(scale))

@@ -1,6 +1,7 @@
 """Wan 2.1 from and to diffusers' folders. `model` is a local folder, or OWNER/NAME of the hub (see `find_part`)."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,8 +10,8 @@ from torch import nn
 
 from equivdm.backbones.wan.codec import WanCodec
 from equivdm.backbones.wan.denoiser import WanDenoiser
-from equivdm.backbones.wan.folder import build_empty, fill, find_part, read_settings
-from equivdm.backbones.wan.sampling import published_scheduler
+from equivdm.backbones.wan.folder import build_empty, fill
+from equivdm.backbones.wan.parts import TRANSFORMERS, find_part, read_settings
 from equivdm.backbones.wan.shapes import WORDS
 from equivdm.backbones.wan.text import WanText
 from equivdm.errors import UsageError
@@ -19,15 +20,16 @@ Device = torch.device | str
 
 Part = TypeVar("Part")
 
-TRANSFORMERS = ("WanTransformer3DModel", "WanVACETransformer3DModel")
 
-
-def load_denoiser(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu") -> WanDenoiser:
+def load_denoiser(
+    model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu", words: int = WORDS
+) -> WanDenoiser:
     """Return the network of text to video, or of VACE, whichever the model has.
 
     Raises UsageError where it is no Wan 2.1, or another kind of it.
     """
-    return _load(find_part(model, "transformer"), TRANSFORMERS, WanDenoiser, dtype, device)
+    wrap = partial(WanDenoiser, words=words)
+    return _load(find_part(model, "transformer"), TRANSFORMERS, wrap, dtype, device)
 
 
 def load_codec(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu") -> WanCodec:
@@ -69,17 +71,18 @@ def save_pipeline(folder: str | Path, denoiser: WanDenoiser, codec: WanCodec, te
         denoiser: the network, which decides the pipeline.
         codec: the autoencoder.
         text: tokenizer and text encoder.
-        shift: of the times, for the scheduler; see `sample_steps`.
+        shift: of the times, for the scheduler (diffusers' UniPC, arXiv 2302.04867); Wan's is 3 for 480 rows, 5 for 720.
     """
     from diffusers.pipelines.wan.pipeline_wan import WanPipeline
     from diffusers.pipelines.wan.pipeline_wan_vace import WanVACEPipeline
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
     pipeline: Any = WanVACEPipeline if denoiser.layers else WanPipeline
     pipeline(
         tokenizer=text.tokenizer,
         text_encoder=text.encoder,
         vae=codec.vae,
-        scheduler=published_scheduler(shift),
+        scheduler=UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift),
         transformer=denoiser.network,
     ).save_pretrained(folder)
 

@@ -5,8 +5,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float16, Int64
+from torch import Tensor, nn
 
 from equivdm.backbones.wan.shapes import WORDS, TextEmbeddings
 
@@ -21,12 +23,21 @@ class WanText:
         self.tokenizer, self.words = tokenizer, words
         self.encoder: Any = encoder.eval().requires_grad_(False)
 
-    @torch.no_grad()
     def __call__(self, prompts: Sequence[str]) -> TextEmbeddings:
         """Return the embeddings of prompts, zero where a prompt has ended; "" is the empty prompt of guidance.
 
         Raises ValueError for no prompt.
         """
+        return self._encode(prompts)[0]
+
+    def rows(self, prompts: Sequence[str]) -> list[Float16[np.ndarray, "words features"]]:
+        """Return the embeddings of each prompt up to its end, as they are stored. Raises ValueError for no prompt."""
+        embeddings, kept = self._encode(prompts)
+        lengths = kept.sum(1).tolist()
+        return [row[:length].half().cpu().numpy() for row, length in zip(embeddings, lengths, strict=True)]
+
+    @torch.no_grad()
+    def _encode(self, prompts: Sequence[str]) -> tuple[TextEmbeddings, Int64[Tensor, "batch words"]]:
         if isinstance(prompts, str) or not prompts:
             raise ValueError(f"prompts: got {prompts!r}, wanted a list of at least one: put the prompt in a list")
         tokens = self.tokenizer(
@@ -38,7 +49,7 @@ class WanText:
             return_tensors="pt",
         ).to(self.encoder.device)
         embeddings = self.encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
-        return embeddings.masked_fill(tokens.attention_mask[..., None] == 0, 0)
+        return embeddings.masked_fill(tokens.attention_mask[..., None] == 0, 0), tokens.attention_mask
 
 
 def clean(prompt: str) -> str:

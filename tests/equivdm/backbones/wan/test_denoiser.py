@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import WanTransformer3DModel
 
+from equivdm.backbones.base import Conditions
 from equivdm.backbones.wan.denoiser import WanDenoiser
 from equivdm.objective import Diffusion
 from equivdm.process import Straight
@@ -27,7 +28,7 @@ def test_it_is_the_network_at_a_thousand_times_the_time(vace: bool) -> None:
     denoiser = tiny.denoiser(vace)
     shown = {"control_hidden_states": control(), "control_hidden_states_scale": torch.ones(2)} if vace else {}
     with torch.no_grad():
-        got = denoiser(tiny.noise(2), TIMES, tiny.embeddings(2), **given(vace))
+        got = denoiser.velocity(tiny.noise(2), TIMES, tiny.embeddings(2), **given(vace))
         wanted = denoiser.network(
             hidden_states=tiny.noise(2), timestep=1000 * TIMES, encoder_hidden_states=tiny.embeddings(2), **shown
         ).sample
@@ -40,13 +41,13 @@ def test_every_input_counts_and_samples_do_not_see_each_other(what: str) -> None
     denoiser = tiny.denoiser(vace=True)
     inputs = {"latents": tiny.noise(2), "times": TIMES, "text": tiny.embeddings(2), "control": control()}
     with torch.no_grad():
-        before = denoiser(**inputs)
+        before = denoiser.velocity(**inputs)
         if what == "scale":
-            after = denoiser(**inputs, control_scale=0.5)
+            after = denoiser.velocity(**inputs, control_scale=0.5)
         else:
             changed = inputs[what].clone()
             changed[0] *= 0.5
-            after = denoiser(**inputs | {what: changed})
+            after = denoiser.velocity(**inputs | {what: changed})
     assert (after[0] - before[0]).abs().max() > 1e-4
     if what != "scale":
         torch.testing.assert_close(after[1], before[1])
@@ -56,11 +57,13 @@ def test_scales_of_layers() -> None:
     denoiser = tiny.denoiser(vace=True)
     inputs = (tiny.noise(2), TIMES, tiny.embeddings(2), control())
     with torch.no_grad():
-        torch.testing.assert_close(denoiser(*inputs, 0.5), denoiser(*inputs, torch.tensor([0.5, 0.5])))
+        torch.testing.assert_close(
+            denoiser.velocity(*inputs, 0.5), denoiser.velocity(*inputs, torch.tensor([0.5, 0.5]))
+        )
         # No control at all: what the control shows does not count.
-        torch.testing.assert_close(denoiser(*inputs, 0.0), denoiser(*inputs[:3], 2 * control(), 0.0))
+        torch.testing.assert_close(denoiser.velocity(*inputs, 0.0), denoiser.velocity(*inputs[:3], 2 * control(), 0.0))
     with pytest.raises(ValueError, match=r"^control_scale: got 3 numbers, wanted 2: "):
-        denoiser(*inputs, torch.ones(3))
+        denoiser.velocity(*inputs, torch.ones(3))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_scales_of_layers() -> None:
 def test_what_does_not_fit_is_told(vace: bool, changes: dict[str, Any], message: str) -> None:
     inputs = {"latents": tiny.noise(2), "times": TIMES, "text": tiny.embeddings(2), **given(vace)}
     with pytest.raises(ValueError, match=message):
-        tiny.denoiser(vace)(**inputs | changes)
+        tiny.denoiser(vace).velocity(**inputs | changes)
 
 
 @pytest.mark.parametrize("changes", [{"in_channels": 36}, {"image_dim": 8}, {"patch_size": (1, 4, 4)}])
@@ -91,8 +94,8 @@ def test_half_precision_takes_and_returns_float_and_keeps_the_time() -> None:
     denoiser = tiny.denoiser(vace=True)
     inputs = (tiny.noise(2), TIMES, tiny.embeddings(2), control())
     with torch.no_grad():
-        exact = denoiser(*inputs)
-        half = denoiser.bfloat16()(*inputs)
+        exact = denoiser.velocity(*inputs)
+        half = denoiser.bfloat16().velocity(*inputs)
     assert half.dtype == torch.float32
     assert (half - exact).abs().mean() < 0.05 * exact.abs().mean()
 
@@ -106,7 +109,7 @@ def test_training_lowers_the_loss(vace: bool) -> None:
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):
-        prediction = denoiser(flow.add_noise(x0, eps, times), times, tiny.embeddings(2), **given(vace))
+        prediction = denoiser.velocity(flow.add_noise(x0, eps, times), times, tiny.embeddings(2), **given(vace))
         loss = torch.nn.functional.mse_loss(prediction, flow.target(x0, eps, times))
         optimizer.zero_grad()
         loss.backward()
@@ -115,3 +118,31 @@ def test_training_lowers_the_loss(vace: bool) -> None:
     # A guess of zero has a loss of 2.
     assert losses[-1] < 0.9 * losses[0]
     assert all(p.grad is not None for p in denoiser.parameters())
+
+
+@pytest.mark.parametrize("vace", [False, True])
+def test_conditions_are_padded_and_masked_as_the_network_wants_them(vace: bool) -> None:
+    """A short text stands for one with zeros behind it, 32 planes for the same with a mask of ones."""
+    denoiser, planes = tiny.denoiser(vace), control()[:, :32]
+    short = tiny.embeddings(2)[:, :7]
+    padded = torch.cat([short, torch.zeros(2, 505, tiny.FEATURES)], 1)
+    whole = {"control": torch.cat([planes, torch.ones(2, 64, *tiny.GRID)], 1)} if vace else {}
+    with torch.no_grad():
+        got = denoiser(tiny.noise(2), TIMES, Conditions(short, planes, torch.ones(2)))
+        assert torch.equal(got, denoiser.velocity(tiny.noise(2), TIMES, padded, **whole))
+    with pytest.raises(ValueError, match=r"^got a prompt of 513 tokens, wanted at most 512: encode it again$"):
+        denoiser(tiny.noise(2), TIMES, Conditions(torch.zeros(2, 513, tiny.FEATURES), planes, torch.ones(2)))
+
+
+def test_recomputing_is_the_networks_own_checkpointing() -> None:
+    denoiser = tiny.denoiser().train()
+    given_ = (tiny.noise(2), TIMES, Conditions(tiny.embeddings(2), None, torch.ones(2)))
+    gradients = []
+    for recompute in (False, True):
+        denoiser.recompute = recompute
+        assert denoiser.recompute == denoiser.network.gradient_checkpointing == recompute
+        denoiser.zero_grad()
+        denoiser(*given_).square().mean().backward()
+        gradients.append([p.grad.clone() for p in denoiser.parameters() if p.grad is not None])
+    for kept, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(kept, again)

@@ -1,7 +1,10 @@
 """Folders: saved here, loaded here and by diffusers, without a network; one clear line where they are wrong."""
 
 import json
+import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,12 @@ from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel, WanV
 from safetensors.torch import load_file, save_file
 from transformers import UMT5EncoderModel
 
+from equivdm.backbones import codec_identity, control_form, load_exported, network_identity, text_identity
 from equivdm.backbones.wan.denoiser import WanDenoiser
 from equivdm.backbones.wan.folder import WEIGHTS, build_empty
-from equivdm.backbones.wan.load import TRANSFORMERS, load_codec, load_denoiser, load_text, save_pipeline
+from equivdm.backbones.wan.load import load_codec, load_denoiser, load_text, save_pipeline
+from equivdm.backbones.wan.parts import TRANSFORMERS
+from equivdm.config import WanConfig
 from equivdm.errors import UsageError
 from tests.equivdm.backbones.wan import tiny
 
@@ -40,7 +46,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def velocity_of(denoiser: WanDenoiser) -> torch.Tensor:
     with torch.no_grad():
-        return denoiser(tiny.noise(), TIMES, tiny.embeddings(), CONTROL if denoiser.layers else None)
+        return denoiser.velocity(tiny.noise(), TIMES, tiny.embeddings(), CONTROL if denoiser.layers else None)
 
 
 def assert_same(got: WanDenoiser, wanted: WanDenoiser) -> None:
@@ -239,3 +245,44 @@ def test_a_missing_tensor_is_told(tmp_path: Path) -> None:
     save_file(state, weights)
     with pytest.raises(UsageError, match=r"do not fit its config.json \(1 tensors, proj_out.bias first\)"):
         load_denoiser(folder)
+
+
+@pytest.mark.parametrize("vace", [False, True])
+def test_an_exported_average_is_read_here_and_by_diffusers(tmp_path: Path, vace: bool) -> None:
+    denoiser, config = tiny.denoiser(vace), WanConfig(model="where/it/began")
+    average = {name: value + 0.5 for name, value in denoiser.state_dict().items()}
+    denoiser.export(tmp_path, average)
+    network = (WanVACETransformer3DModel if vace else WanTransformer3DModel).from_pretrained(
+        tmp_path, subfolder="transformer"
+    )
+    for found in (load_exported(config, tmp_path), WanDenoiser(network)):
+        own = found.state_dict()
+        assert own.keys() == average.keys()
+        assert all(torch.equal(own[name], average[name]) for name in own)
+    assert torch.equal(next(denoiser.parameters()), next(tiny.denoiser(vace).parameters()))  # as it was
+
+
+def test_parts_are_named_by_content_and_not_by_place(saved: tuple[bool, Path], tmp_path: Path) -> None:
+    vace, folder = saved
+    shutil.copytree(folder, tmp_path / "copy")
+    here, there = WanConfig(model=str(folder)), WanConfig(model=str(tmp_path / "copy"))
+    names = (codec_identity, text_identity, network_identity)
+    before = [name(here) for name in names]
+    assert [name(there) for name in names] == before
+    assert control_form(there) == ("latents" if vace else "none")
+    denoiser = tiny.denoiser(vace)
+    denoiser.network.proj_out.bias.data.add_(1)
+    denoiser.save(tmp_path / "copy")
+    assert [name(there) == one for name, one in zip(names, before, strict=True)] == [True, True, False]
+    assert text_identity(here) != text_identity(here.model_copy(update={"words": 256}))
+
+
+def test_naming_a_model_loads_no_torch(saved: tuple[bool, Path]) -> None:
+    code = "import sys; from equivdm.config import WanConfig; "
+    code += "from equivdm.backbones import codec_identity, text_identity, network_identity, control_form; "
+    code += (
+        "c = WanConfig(model=sys.argv[1]); codec_identity(c), text_identity(c), network_identity(c), control_form(c); "
+    )
+    code += "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code, str(saved[1])], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

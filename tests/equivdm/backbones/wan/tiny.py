@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel, WanVACETransformer3DModel
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel, WanVACETransformer3DModel
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -48,6 +48,11 @@ def text(words: int = 512) -> WanText:
     torch.manual_seed(3)
     config = UMT5Config(vocab_size=16, d_model=FEATURES, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
     return WanText(_tokenizer(), UMT5EncoderModel(config), words)
+
+
+def scheduler(shift: float) -> UniPCMultistepScheduler:
+    """As Wan's folders have it."""
+    return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
