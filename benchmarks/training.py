@@ -127,19 +127,20 @@ class Bare:
 
     def run(self, data: InMemory, steps: int) -> None:
         """Do some steps."""
-        device = next(self._network.parameters()).device
+        device, losses = next(self._network.parameters()).device, list[torch.Tensor]()
         for _ in range(steps):
             batch = data.batch(self._step).to(device)
             with self._precision(device):
                 loss = flow_matching_loss(self._network, batch.latents, batch.noises[0], batch.times, batch.conditions)
             loss.backward()
+            losses.append(loss.detach())
             nn.utils.clip_grad_norm_(self._network.parameters(), self._clip)
             self._optimizer.step()
             self._schedule.step()
             self._optimizer.zero_grad()
             self._ema.update(self._network.state_dict(), self._step)
             self._step += 1
-        loss.item()
+        torch.stack(losses).mean().item()
 
     @staticmethod
     def _precision(device: torch.device) -> AbstractContextManager[Any]:

@@ -48,8 +48,8 @@ def summarise(session: Session) -> None:
             session.history.append(Figure(session.step, name, sum(values)))
     session.pending.clear()
     taken = torch.tensor(session.pace.take(), dtype=torch.float64, device=session.device)
-    means = (_sum_over_workers(taken) / _workers()).tolist()
-    found = speed(session.fit.batch, *means, session.peak)
+    seconds, waited, flops = (_sum_over_workers(taken) / _workers()).tolist()
+    found = speed(session.fit.batch, seconds, waited, flops, session.peak)
     session.speeds += [Figure(session.step, *each) for each in found.items()]
 
 
