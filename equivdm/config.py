@@ -169,11 +169,20 @@ class TinyConfig(Config):
 
 BackboneConfig = TinyConfig
 
+Parameterisation = Literal["epsilon", "v", "x0", "flow"]
+"""What a denoiser predicts of x_t = a x_0 + b eps: eps; a eps - b x_0; x_0; or eps - x_0."""
+
 
 class SamplerConfig(Config):
     """How a model's ODE is solved from noise to video."""
 
     kind: Literal["euler", "heun", "unipc"] = "euler"
-    """`euler` is first order; `heun` and `unipc` are second-order solvers of diffusers."""
+    """`euler` is first order, and works with any model; `heun` and `unipc` are second-order solvers of diffusers, for
+    models of the straight path."""
     steps: int = Field(default=8, ge=1)
     """Solver steps; 1 for a one-step student."""
+    shift: float = Field(default=1.0, gt=0)
+    """Times are shift * s / (1 + (shift - 1) * s) for evenly spaced s: above 1 more of them lie near the noise."""
+    guidance: float = Field(default=1.0, ge=0)
+    """Classifier-free guidance: how far to go from what the empty prompt gives to what the caption gives, and beyond.
+    1 is none; any other asks the model twice a step. The dense condition is kept for both."""

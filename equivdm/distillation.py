@@ -11,27 +11,21 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from equivdm.backbones.base import Conditions, Denoiser
-from equivdm.objective import clean_from_velocity, flow_matching_loss, interpolate
+from equivdm.objective import Diffusion
 from equivdm.types import Latents, Times
 
-ONE_STEP_TIME = 1.0
-"""Diffusion time of the student's input: pure noise, as the first step of the sampler."""
+
+def generate(student: Denoiser, noise: Latents, conditions: Conditions, diffusion: Diffusion) -> Latents:
+    """G(z), the x_0 that the student sees in pure noise: the same as the sampler with one step."""
+    times = torch.full((noise.shape[0],), diffusion.start, device=noise.device)
+    return diffusion.clean(student(noise, times, conditions), noise, times)
 
 
-def generate(student: Denoiser, noise: Latents, conditions: Conditions) -> Latents:
-    """G(z) = z - v_student(z, 1): the same as one Euler step of the sampler."""
-    times = torch.full((noise.shape[0],), ONE_STEP_TIME, device=noise.device)
-    return clean_from_velocity(noise, student(noise, times, conditions), times)
-
-
-def renoise(x: Latents, eps: Latents, times: Times) -> Latents:
-    """x_t of a student's video, with `eps` of the same law and motion as the teacher was trained on."""
-    return interpolate(x, eps, times)
-
-
-def posterior_mean(denoiser: Denoiser, x_t: Latents, times: Times, conditions: Conditions) -> Latents:
-    """mu(x_t, t) = x_t - t v(x_t, t), the score model's belief of the clean video."""
-    return clean_from_velocity(x_t, denoiser(x_t, times, conditions), times)
+def posterior_mean(
+    denoiser: Denoiser, x_t: Latents, times: Times, conditions: Conditions, diffusion: Diffusion
+) -> Latents:
+    """mu(x_t, t) = E[x_0 | x_t], the score model's belief of the clean video."""
+    return diffusion.clean(denoiser(x_t, times, conditions), x_t, times)
 
 
 def dm_gradient(x: Latents, mu_real: Latents, mu_fake: Latents) -> Latents:
@@ -46,18 +40,29 @@ def student_loss(x: Latents, gradient: Latents) -> Float[Tensor, ""]:
     return 0.5 * mse_loss(x, (x - gradient).detach())
 
 
-def fake_loss(fake: Denoiser, x: Latents, eps: Latents, times: Times, conditions: Conditions) -> Float[Tensor, ""]:
+def fake_loss(
+    fake: Denoiser, x: Latents, eps: Latents, times: Times, conditions: Conditions, diffusion: Diffusion
+) -> Float[Tensor, ""]:
     """The ordinary denoising loss on the student's videos, sg[x]."""
-    return flow_matching_loss(fake, x.detach(), eps, times, conditions)
+    return diffusion.loss(fake, x.detach(), eps, times, conditions)
 
 
 def distribution_matching_loss(
-    x: Latents, eps: Latents, times: Times, conditions: Conditions, teacher: Denoiser, fake: Denoiser
+    x: Latents,
+    eps: Latents,
+    times: Times,
+    conditions: Conditions,
+    teacher: Denoiser,
+    fake: Denoiser,
+    diffusion: Diffusion,
 ) -> Float[Tensor, ""]:
-    """Re-noise the student's videos `x`, ask both scores, and return the student's loss."""
+    """Re-noise the student's videos `x`, ask both scores, and return the student's loss.
+
+    `eps` must have the law and the motion of what the teacher was trained on.
+    """
     with torch.no_grad():
-        x_t = renoise(x, eps, times)
-        mu_real = posterior_mean(teacher, x_t, times, conditions)
-        mu_fake = posterior_mean(fake, x_t, times, conditions)
+        x_t = diffusion.add_noise(x, eps, times)
+        mu_real = posterior_mean(teacher, x_t, times, conditions, diffusion)
+        mu_fake = posterior_mean(fake, x_t, times, conditions, diffusion)
         gradient = dm_gradient(x, mu_real, mu_fake)
     return student_loss(x, gradient)

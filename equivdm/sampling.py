@@ -1,23 +1,90 @@
-"""From noise to video: the probability-flow ODE dx / dt = v(x, t) from t = 1 (noise) to t = 0 (data)."""
+"""From noise to video: the probability-flow ODE from the noisiest time of a process to t = 0 (data)."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
 
 from equivdm.backbones.base import Conditions, Denoiser
 from equivdm.config import SamplerConfig
-from equivdm.types import Latents
+from equivdm.errors import UsageError
+from equivdm.objective import Diffusion
+from equivdm.process import Straight
+from equivdm.types import Latents, Times
+
+Field = Callable[[Latents, float], Latents]
+"""From x_t and t to the prediction, or the velocity."""
 
 
 @torch.no_grad()
-def sample(denoiser: Denoiser, noise: Latents, conditions: Conditions, config: SamplerConfig) -> Latents:
-    """Return the latents at t = 0 of the path that starts in `noise` at t = 1.
+def sample(
+    denoiser: Denoiser,
+    noise: Latents,
+    conditions: Conditions,
+    config: SamplerConfig,
+    diffusion: Diffusion,
+    empty: Conditions | None = None,
+) -> Latents:
+    """Return the latents at t = 0 of the path that starts in `noise` at `diffusion.start`.
 
-    `euler` and `unipc` ask the denoiser once a step; `heun` twice, and once in its last step. None of them
-    adds randomness: the result is a function of the noise, which is how its motion reaches the video.
+    `euler` and `unipc` ask the denoiser once a step; `heun` twice, and once in its last step; with guidance each
+    time for both prompts. None of them adds randomness: the result is a function of the noise, which is how its motion
+    reaches the video.
+
+    Args:
+        denoiser: what `diffusion` interprets.
+        noise: white in each frame.
+        conditions: what the video should be.
+        config: the solver.
+        diffusion: of the denoiser.
+        empty: `conditions` with the empty prompt; only guidance needs them.
+
+    Raises:
+        UsageError: where the solver does not go with the diffusion.
+        ValueError: for guidance without `empty`.
     """
-    solve = _euler if config.kind == "euler" else _diffusers
-    return solve(denoiser, noise, conditions, config)
+    check_sampler(config, diffusion)
+    predict = _predictor(denoiser, conditions, config.guidance, empty)
+    if not isinstance(diffusion.process, Straight):
+        return _ddim(predict, noise, config, diffusion)
+
+    def velocity(x: Latents, t: float) -> Latents:
+        return diffusion.velocity(predict(x, t), x, _times(x, t))
+
+    return _euler(velocity, noise, config, diffusion) if config.kind == "euler" else _diffusers(velocity, noise, config)
+
+
+def check_sampler(config: SamplerConfig, diffusion: Diffusion) -> None:
+    """Raise UsageError where a solver does not go with a diffusion.
+
+    Those of diffusers start at t = 1 of the straight path, where noise alone cannot be told from epsilon.
+    """
+    straight = isinstance(diffusion.process, Straight)
+    if config.kind != "euler" and not (straight and diffusion.start == 1):
+        raise UsageError(
+            f"sampler.kind: got {config.kind} for a model that predicts {diffusion.predicts} on "
+            f"{type(diffusion.process).__name__}, wanted euler: set sampler.kind=euler"
+        )
+    if config.shift != 1 and not straight:
+        raise UsageError(
+            f"sampler.shift: got {config.shift} for {type(diffusion.process).__name__}, wanted 1: "
+            "only times of the straight path are shifted; leave it out"
+        )
+
+
+def sampling_times(config: SamplerConfig, start: float) -> list[float]:
+    """Return steps + 1 falling times from `start` to 0: start * shift s / (1 + (shift - 1) s) for evenly spaced s."""
+    even = (1 - step / config.steps for step in range(config.steps + 1))
+    return [start * (config.shift * s / (1 + (config.shift - 1) * s)) for s in even]
+
+
+def guided(toward: Latents, away: Latents, guidance: float) -> Latents:
+    """D = D(empty) + w (D(prompt) - D(empty)), classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598).
+
+    The same for every parameterisation: at one x_t each is an affine map of any other.
+    """
+    return away + guidance * (toward - away)
 
 
 def euler_step(x: Latents, v: Latents, t: float, t_next: float) -> Latents:
@@ -25,36 +92,61 @@ def euler_step(x: Latents, v: Latents, t: float, t_next: float) -> Latents:
     return x + (t_next - t) * v
 
 
-def _euler(denoiser: Denoiser, noise: Latents, conditions: Conditions, config: SamplerConfig) -> Latents:
+def ddim_step(x: Latents, prediction: Latents, t: float, t_next: float, diffusion: Diffusion) -> Latents:
+    """x_{t'} = a' x_0 + b' eps, DDIM with eta = 0 (Song et al. 2021, eq. 12). On the straight path `euler_step`."""
+    x0, eps = diffusion.split(prediction, x, _times(x, t))
+    return diffusion.add_noise(x0, eps, _times(x, t_next))
+
+
+def _predictor(denoiser: Denoiser, conditions: Conditions, guidance: float, empty: Conditions | None) -> Field:
+    def plain(x: Latents, t: float) -> Latents:
+        return denoiser(x, _times(x, t), conditions)
+
+    if guidance == 1:
+        return plain
+    if empty is None:
+        raise ValueError(f"guidance: got {guidance} without conditions of the empty prompt: give them as `empty`")
+    return lambda x, t: guided(plain(x, t), denoiser(x, _times(x, t), empty), guidance)
+
+
+def _euler(velocity: Field, noise: Latents, config: SamplerConfig, diffusion: Diffusion) -> Latents:
     x = noise
-    for step in range(config.steps):
-        t, t_next = 1 - step / config.steps, 1 - (step + 1) / config.steps
-        x = euler_step(x, _velocity(denoiser, x, t, conditions), t, t_next)
+    for t, t_next in pairwise(sampling_times(config, diffusion.start)):
+        x = euler_step(x, velocity(x, t), t, t_next)
     return x
 
 
-def _diffusers(denoiser: Denoiser, noise: Latents, conditions: Conditions, config: SamplerConfig) -> Latents:
-    scheduler = _scheduler(config.kind)
+def _ddim(predict: Field, noise: Latents, config: SamplerConfig, diffusion: Diffusion) -> Latents:
+    *times, last, _ = sampling_times(config, diffusion.start)
+    x = noise
+    for t, t_next in pairwise([*times, last]):
+        x = ddim_step(x, predict(x, t), t, t_next, diffusion)
+    # A process may have noise at its last level: the video is x_0.
+    return diffusion.clean(predict(x, last), x, _times(x, last))
+
+
+def _diffusers(velocity: Field, noise: Latents, config: SamplerConfig) -> Latents:
+    scheduler = _scheduler(config)
     scheduler.set_timesteps(config.steps, device=noise.device)
     scheduler.set_begin_index(0)
     x = noise
     # UniPC rounds its time steps to integers of 1000: the exact time is the scheduler's sigma.
     for timestep, sigma in zip(scheduler.timesteps, scheduler.sigmas.tolist(), strict=False):
-        x = scheduler.step(_velocity(denoiser, x, sigma, conditions), timestep, x, return_dict=False)[0]
+        x = scheduler.step(velocity(x, sigma), timestep, x, return_dict=False)[0]
     return x
 
 
-def _scheduler(kind: str) -> Any:
-    if kind == "heun":
+def _scheduler(config: SamplerConfig) -> Any:
+    if config.kind == "heun":
         from diffusers.schedulers.scheduling_flow_match_heun_discrete import FlowMatchHeunDiscreteScheduler
 
-        return FlowMatchHeunDiscreteScheduler()
+        return FlowMatchHeunDiscreteScheduler(shift=config.shift)
     from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
     return UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0, solver_order=2
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=config.shift, solver_order=2
     )
 
 
-def _velocity(denoiser: Denoiser, x: Latents, t: float, conditions: Conditions) -> Latents:
-    return denoiser(x, torch.full((x.shape[0],), t, device=x.device), conditions)
+def _times(x: Latents, t: float) -> Times:
+    return torch.full((x.shape[0],), t, device=x.device)

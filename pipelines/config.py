@@ -12,6 +12,7 @@ from equivdm.config import (
     DecodeConfig,
     FlowConfig,
     NoiseConfig,
+    Parameterisation,
     PlanConfig,
     SamplerConfig,
     ShotsConfig,
@@ -82,6 +83,9 @@ class TrainJob(Job):
     """The clips."""
     backbone: BackboneConfig = TinyConfig()
     """The network."""
+    objective: Parameterisation | None = None
+    """What the network learns to predict: `epsilon`, `v`, `x0`, or `flow`, the noise less the video. The backbone's own
+    where none is given."""
     noise: NoiseConfig = NoiseConfig()
     """`noise.kind=independent` is the baseline."""
     control_dropout: float = Field(default=0.1, ge=0, le=1)

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivdm.backbones import geometry_of
+from equivdm.backbones import diffusion_of, geometry_of
 from equivdm.distillation import distribution_matching_loss, fake_loss, generate
+from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import DistillJob
@@ -38,8 +39,16 @@ def run(config: DistillJob) -> TrainSummary:
     # Resolved, so that the student's row says what it was made with.
     config = config.model_copy(update={"noise": config.noise or teacher.noise})
     key = distill_key(config, teacher, clips)
-    facts = {"backbone": teacher.backbone, "noise": config.noise, "sampler": STUDENT_SAMPLER, "has_loss": False}
-    validation = plan_validation(config, store, key, **facts)
+    validation = plan_validation(
+        config,
+        store,
+        key,
+        backbone=teacher.backbone,
+        diffusion=diffusion_of(teacher.backbone, teacher.objective),
+        noise=config.noise,
+        sampler=STUDENT_SAMPLER,
+        has_loss=False,
+    )
     recipe = partial(make_recipe, config, store, teacher, clips)
     return fit_model(config, store, key, recipe, validation, parent=teacher.key)
 
@@ -81,6 +90,7 @@ class Distillation:
     forward_flops: ForwardFlops
     teacher: Callable[..., Any]
     fake_updates: int
+    diffusion: Diffusion
     device: torch.device
 
     def batch(self, step: int) -> list[Batch]:
@@ -111,7 +121,8 @@ class Distillation:
         def loss(part: Batch) -> Tensor:
             part = part.to(self.device)
             start, again = part.noises
-            return fake_loss(fake, generate(generator, start, part.conditions), again, part.times, part.conditions)
+            videos = generate(generator, start, part.conditions, self.diffusion)
+            return fake_loss(fake, videos, again, part.times, part.conditions, self.diffusion)
 
         return descend(fake, batch.split(fake.accumulate), loss)
 
@@ -121,8 +132,10 @@ class Distillation:
         def loss(part: Batch) -> Tensor:
             part = part.to(self.device)
             start, again = part.noises
-            videos = generate(student, start, part.conditions)
-            return distribution_matching_loss(videos, again, part.times, part.conditions, self.teacher, score)
+            videos = generate(student, start, part.conditions, self.diffusion)
+            return distribution_matching_loss(
+                videos, again, part.times, part.conditions, self.teacher, score, self.diffusion
+            )
 
         return descend(student, batch.split(student.accumulate), loss)
 
@@ -137,7 +150,7 @@ def make_recipe(
     world: int,
 ) -> Distillation:
     """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
-    fit = config.fit
+    fit, diffusion = config.fit, diffusion_of(teacher.backbone, teacher.objective)
     network = load_weights(store, teacher).to(device).requires_grad_(False)
     network.recompute = fit.checkpoint_activations
     parts = {
@@ -148,9 +161,10 @@ def make_recipe(
         seed=fit.seed,
         batch=fit.batch,
         noise=config.noise or teacher.noise,
+        diffusion=diffusion,
         draws=2,
         replace_bad=fit.on_bad_clip == "skip",
     )
     loader = Loader(samples, clips, ClipReader(store, clips, geometry_of(teacher.backbone)), rank, world)
     flops, teaching = ForwardFlops(network), frozen(network, device)
-    return Distillation(parts, loader, flops, teaching, config.fake_updates, device)
+    return Distillation(parts, loader, flops, teaching, config.fake_updates, diffusion, device)

@@ -19,7 +19,7 @@ from equivdm.backbones.base import Conditions
 from equivdm.backbones.geometry import Geometry
 from equivdm.config import NoiseConfig
 from equivdm.errors import BadClip, EquivdmError, StoreUnwell, UsageError
-from equivdm.objective import draw_times
+from equivdm.objective import Diffusion
 from equivdm.seeds import derive_seed
 from equivdm.types import Latents, Times
 from pipelines.clips import finished_clips, locate, read_parts
@@ -45,6 +45,8 @@ class SampleConfig:
     batch: int
     """Samples of a batch, over all workers."""
     noise: NoiseConfig
+    diffusion: Diffusion
+    """Draws the times."""
     draws: int = 1
     """Independent draws of noise a sample."""
     text_dropout: float = 0.0
@@ -232,7 +234,7 @@ class Loader:
         with self._read.blaming(key):
             noises = [torch.from_numpy(draw_noise(clip.plan, clip.latents.shape, config.noise, seed)) for seed in seeds]
         generator = torch.Generator().manual_seed(derive_seed(config.seed, "sample", number, slot, key))
-        times = draw_times(1, generator)
+        times = config.diffusion.draw_times(1, generator)
         keep = torch.rand(2, generator=generator) >= torch.tensor([config.text_dropout, config.control_dropout])
         return torch.from_numpy(clip.latents), noises, times, keep, clip
 

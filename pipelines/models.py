@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
+from equivdm.backbones import sampler_of
+from equivdm.config import BackboneConfig, NoiseConfig, Parameterisation, SamplerConfig
 from equivdm.errors import UsageError
 from pipelines.config import DistillJob, TrainJob
 from pipelines.store import Store
@@ -65,7 +66,9 @@ class ModelRecord:
     noise: NoiseConfig
     """What it was trained with."""
     sampler: SamplerConfig
-    """What suits it: one Euler step for a student."""
+    """What suits it: one Euler step for a student, else the backbone's own."""
+    objective: Parameterisation | None = None
+    """What it predicts, where that is not the backbone's own; a student predicts what its teacher does."""
 
     @property
     def folder(self) -> str:
@@ -153,8 +156,7 @@ def _rows(store: Store) -> dict[str, dict[str, Any]]:
 
 
 def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRecord:
-    job = _job(row)
-    student = isinstance(job, DistillJob)
+    backbone, student = _backbone(row, rows), isinstance(_job(row), DistillJob)
     return ModelRecord(
         key=row["key"],
         name=row["name"],
@@ -166,9 +168,10 @@ def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRec
         history=_history(row["history"]),
         seconds=row["seconds"],
         created=row["created"],
-        backbone=_backbone(row, rows),
+        backbone=backbone,
+        objective=_objective(row, rows),
         noise=_noise(row, rows),
-        sampler=STUDENT_SAMPLER if student else SamplerConfig(),
+        sampler=STUDENT_SAMPLER if student else sampler_of(backbone),
     )
 
 
@@ -184,6 +187,11 @@ def _history(stored: Sequence[dict[str, Any]]) -> tuple[Figure, ...]:
 def _backbone(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> BackboneConfig:
     job = _job(row)
     return job.backbone if isinstance(job, TrainJob) else _backbone(rows[row["parent"]], rows)
+
+
+def _objective(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> Parameterisation | None:
+    job = _job(row)
+    return job.objective if isinstance(job, TrainJob) else _objective(rows[row["parent"]], rows)
 
 
 def _noise(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> NoiseConfig:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import ray.data
 
+from equivdm.backbones import diffusion_of
 from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.seeds import derive_seed
 from equivdm.video.write import write_video
@@ -32,6 +33,7 @@ VERSION = 1
 def run(config: RenderJob) -> RunSummary:
     """Render the selected clips. The same call again renders only what is missing."""
     store = open_store(config.store)
+    check(config, store)
     videos, items = inputs(config, store)
 
     def pipeline(items: ray.data.Dataset, reporter: Reporter) -> ray.data.Dataset:
@@ -42,6 +44,14 @@ def run(config: RenderJob) -> RunSummary:
         work = Work(videos, pipeline, {"render": config.work.model})
         summary = run_items(draft, f"render {config.name}", items, work)
     return replace(summary, record=draft.page)
+
+
+def check(config: RenderJob, store: Store) -> None:
+    """Raise UsageError where the sampler does not go with the model."""
+    from equivdm.sampling import check_sampler
+
+    model = newest_model(store, config.model)
+    check_sampler(settings(config, model)[1], diffusion_of(model.backbone, model.objective))
 
 
 def inputs(config: RenderJob, store: Store) -> tuple[Table, Items]:
@@ -83,11 +93,17 @@ def render_fingerprint(config: RenderJob, model: ModelRecord) -> str:
             "name": config.name,
             "weights": model.weights,
             "noise": noise.model_dump(),
-            "sampler": sampler.model_dump(),
+            "sampler": sampler_identity(sampler),
             "use_control": config.use_control,
             "seed": config.seed,
         }
     )
+
+
+def sampler_identity(sampler: SamplerConfig) -> dict[str, object]:
+    """Return what decides a solver's path. What is 1 stays out, as before it could be set, so that videos keep keys."""
+    identity = sampler.model_dump()
+    return {name: value for name, value in identity.items() if name not in ("shift", "guidance") or value != 1}
 
 
 class RenderClip:
@@ -100,6 +116,7 @@ class RenderClip:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.denoiser, self.codec, self.model = load_denoiser(store, config.model)
         self.denoiser.to(self.device).eval()
+        self.diffusion = diffusion_of(self.model.backbone, self.model.objective)
 
     def __call__(self, row: Row) -> Row:
         """Render one clip, write its file, and settle the item, whatever its outcome."""
@@ -125,10 +142,14 @@ class RenderClip:
 
         tokens = torch.tensor([clip["tokens"]])
         control = torch.tensor(from_tensor(clip["control"]))[None]
-        conditions = Conditions(tokens, control).masked(torch.tensor([True]), torch.tensor([self.config.use_control]))
+        use_control = torch.tensor([self.config.use_control])
+        conditions, empty = (
+            Conditions(tokens, control).masked(torch.tensor([use_text]), use_control).to(self.device)
+            for use_text in (True, False)
+        )
         with torch.inference_mode():
             start = torch.tensor(noise)[None].to(self.device)
-            latents = sample(self.denoiser, start, conditions.to(self.device), sampler)
+            latents = sample(self.denoiser, start, conditions, sampler, self.diffusion, empty)
             return to_frames(self.codec.decode(latents)[0])
 
     def _put(self, frames: np.ndarray, fps: float, file: str) -> Row:

@@ -7,10 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, check_size, geometry_of
-from equivdm.config import SamplerConfig
+from equivdm.backbones import build_denoiser, check_size, diffusion_of, geometry_of, sampler_of
 from equivdm.errors import UsageError
-from equivdm.objective import flow_matching_loss
+from equivdm.objective import Diffusion
 from equivdm.seeds import derive_seed
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
@@ -41,8 +40,16 @@ def run(config: TrainJob) -> TrainSummary:
             raise UsageError(f"backbone: {error}") from error
     clips = [row["key"] for row in chosen]
     key = train_key(config, clips)
-    facts = {"backbone": config.backbone, "noise": config.noise, "sampler": SamplerConfig(), "has_loss": True}
-    validation = plan_validation(config, store, key, **facts)
+    validation = plan_validation(
+        config,
+        store,
+        key,
+        backbone=config.backbone,
+        diffusion=diffusion_of(config.backbone, config.objective),
+        noise=config.noise,
+        sampler=sampler_of(config.backbone),
+        has_loss=True,
+    )
     return fit_model(config, store, key, partial(make_recipe, config, store, clips), validation)
 
 
@@ -65,8 +72,15 @@ def train_key(config: TrainJob, clips: Sequence[str]) -> str:
             "control_dropout": config.control_dropout,
             "text_dropout": config.text_dropout,
             "fit": fit_identity(config.fit),
+            **objective_identity(config),
         }
     )
+
+
+def objective_identity(config: TrainJob) -> dict[str, str]:
+    """Return the objective where it is not the backbone's own: models from before there was a choice keep keys."""
+    own = config.objective is None or config.objective == diffusion_of(config.backbone).predicts
+    return {} if own else {"objective": str(config.objective)}
 
 
 def fit_identity(fit: FitConfig) -> dict[str, object]:
@@ -84,6 +98,7 @@ class Denoising:
 
     parts: Mapping[str, Part]
     loader: Loader
+    diffusion: Diffusion
     forward_flops: ForwardFlops
     device: torch.device
 
@@ -100,12 +115,12 @@ class Denoising:
         return 3 * self.forward_flops(batch)
 
     def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
-        """Do one step of flow matching."""
+        """Do one step of denoising."""
         denoiser = engines["denoiser"]
 
         def loss(part: Batch) -> Tensor:
             part = part.to(self.device)
-            return flow_matching_loss(denoiser, part.latents, part.noises[0], part.times, part.conditions)
+            return self.diffusion.loss(denoiser, part.latents, part.noises[0], part.times, part.conditions)
 
         return {"loss": descend(denoiser, batch.split(denoiser.accumulate), loss)}
 
@@ -114,17 +129,19 @@ def make_recipe(
     config: TrainJob, store: Store, clips: Sequence[str], device: torch.device, rank: int, world: int
 ) -> Denoising:
     """Return the recipe of one worker."""
-    fit = config.fit
+    fit, diffusion = config.fit, diffusion_of(config.backbone, config.objective)
     denoiser = build_denoiser(config.backbone, seed=derive_seed(fit.seed, "weights"))
     denoiser.recompute = fit.checkpoint_activations
     samples = SampleConfig(
         seed=fit.seed,
         batch=fit.batch,
         noise=config.noise,
+        diffusion=diffusion,
         text_dropout=config.text_dropout,
         control_dropout=config.control_dropout,
         replace_bad=fit.on_bad_clip == "skip",
     )
     reader = ClipReader(store, clips, geometry_of(config.backbone))
     loader = Loader(samples, clips, reader, rank, world)
-    return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, ForwardFlops(denoiser), device)
+    parts = {"denoiser": Part(denoiser, fit.optimizer.lr)}
+    return Denoising(parts, loader, diffusion, ForwardFlops(denoiser), device)

@@ -18,9 +18,10 @@ from equivdm.arrays import Frames
 from equivdm.backbones import build_codec, build_denoiser, geometry_of
 from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
 from equivdm.metrics import measure
-from equivdm.objective import flow_matching_loss
-from equivdm.sampling import sample
+from equivdm.objective import Diffusion
+from equivdm.sampling import check_sampler, sample
 from equivdm.seeds import derive_seed
+from equivdm.types import Latents
 from equivdm.video.tensors import to_frames
 from equivdm.video.write import write_video
 from pipelines.clips import MOTION_COLUMNS, locate, motion_of, read_parts, select_clips
@@ -47,6 +48,7 @@ class Validation:
     clips: tuple[Row, ...]
     seed: int
     backbone: BackboneConfig
+    diffusion: Diffusion
     noise: NoiseConfig
     sampler: SamplerConfig
     has_loss: bool
@@ -56,16 +58,15 @@ class Validation:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
         denoiser = build_denoiser(self.backbone, seed=0)  # a seed leaves the global random numbers alone
         denoiser.load_state_dict(dict(weights))
-        velocity, codec = frozen(denoiser.to(device).eval(), device), build_codec(self.backbone)
+        network, codec = frozen(denoiser.to(device).eval(), device), build_codec(self.backbone)
         reader = ClipReader(self.store, [clip["key"] for clip in self.clips], geometry_of(self.backbone))
         located = locate(self.store, self.clips, MOTION_COLUMNS)
         values: dict[str, list[float]] = defaultdict(list)
         for clip, files in zip(self.clips, located, strict=True):
             batch = self._draws(reader, clip["key"]).to(device)
             with torch.inference_mode():
-                latents = sample(velocity, batch.noises[0], batch.conditions, self.sampler)
-                frames = to_frames(codec.decode(latents)[0])
-                found = {"loss": _loss(velocity, batch)} if self.has_loss else {}
+                frames = to_frames(codec.decode(self._sample(network, batch))[0])
+                found = {"loss": self._loss(network, batch)} if self.has_loss else {}
             motion = motion_of(read_parts(self.store, files, MOTION_COLUMNS))
             for name, value in (found | measure(frames, motion, self.config.flow)).items():
                 values[f"val_{name}"].append(value)
@@ -74,8 +75,22 @@ class Validation:
 
     def _draws(self, reader: ClipReader, key: str) -> Batch:
         seed = derive_seed(self.seed, "validate")
-        samples = SampleConfig(seed=seed, batch=1, noise=self.noise, draws=len(TIMES))
+        samples = SampleConfig(seed=seed, batch=1, noise=self.noise, diffusion=self.diffusion, draws=len(TIMES))
         return Loader(samples, [key], reader).batch(0)
+
+    def _sample(self, network: Callable[..., Tensor], batch: Batch) -> Latents:
+        yes = torch.ones(1, dtype=torch.bool, device=batch.latents.device)
+        empty = batch.conditions.masked(~yes, yes)
+        return sample(network, batch.noises[0], batch.conditions, self.sampler, self.diffusion, empty)
+
+    def _loss(self, network: Callable[..., Tensor], batch: Batch) -> float:
+        """Return the loss of one clip, mean over the fixed times, each with a draw of noise of its own."""
+        times = torch.tensor(TIMES, device=batch.latents.device)
+        losses = [
+            self.diffusion.loss(network, batch.latents, noise, time[None], batch.conditions)
+            for noise, time in zip(batch.noises, times, strict=True)
+        ]
+        return torch.stack(losses).mean().item()
 
     def _put(self, frames: Frames, clip: Row, step: int) -> None:
         name = f"{os.path.basename(clip['path'])}_{clip['window']}_{clip['key'][:8]}.mp4"
@@ -88,8 +103,9 @@ class Validation:
 def plan_validation(job: TrainJob | DistillJob, store: Store, key: str, **facts: Any) -> Validation | None:
     """Return the validation of the model of a key; None where the job has none.
 
-    `facts` are the model's backbone, noise and sampler, and whether its loss says something. Raises UsageError where
-    the selection of clips holds none.
+    `facts` are the model's backbone, diffusion, noise and sampler, and whether its loss says something.
+
+    Raises UsageError where the selection of clips holds none, or the sampler does not go with the diffusion.
     """
     config = job.fit.validation
     if config is None:
@@ -97,14 +113,5 @@ def plan_validation(job: TrainJob | DistillJob, store: Store, key: str, **facts:
     data = config.data.model_copy(update={"clips": config.data.clips or job.data.clips})
     clips = tuple(select_clips(store, data))
     facts["sampler"] = config.sampler or facts["sampler"]
+    check_sampler(facts["sampler"], facts["diffusion"])
     return Validation(store, key, config, clips, job.fit.seed, **facts)
-
-
-def _loss(velocity: Callable[..., Tensor], batch: Batch) -> float:
-    """Return the denoising loss of one clip, mean over the fixed times, each with a draw of noise of its own."""
-    times = torch.tensor(TIMES, device=batch.latents.device)
-    losses = [
-        flow_matching_loss(velocity, batch.latents, noise, time[None], batch.conditions)
-        for noise, time in zip(batch.noises, times, strict=True)
-    ]
-    return torch.stack(losses).mean().item()

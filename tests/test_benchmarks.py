@@ -1,12 +1,17 @@
 """The schemes that the engine is compared with: each keeps still noise, and is as white as its paper says."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from subprocess import PIPE
 
 import numpy as np
 import pytest
 
 from benchmarks import noise as benchmark
 from benchmarks import peers, preprocess, training
+from benchmarks.cpu import CpuSeconds
 from benchmarks.figures import Figure, run_python
 
 GRID = (24, 32)
@@ -74,7 +79,7 @@ def test_tracking_of_a_shift_is_one_and_of_other_noise_none() -> None:
 @pytest.mark.parametrize(
     ("case", "bars"),
     [
-        pytest.param("a", 2, marks=pytest.mark.ray),
+        pytest.param("a", 4, marks=pytest.mark.ray),
         ("b", 2),
         ("c", 2),
         pytest.param("d", 2, marks=pytest.mark.ray),
@@ -111,6 +116,18 @@ def test_the_peak_of_a_process_is_its_own() -> None:
     assert small.output == "1"
     assert small.peak_gib < held.nbytes / 2**30 / 4
     assert 0.25 < large.peak_gib < 0.35
+
+
+def test_cpu_seconds_are_those_of_the_block_and_its_children() -> None:
+    with CpuSeconds() as cpu, subprocess.Popen([sys.executable, "-c", _BURN], stdin=PIPE, stdout=PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.6)  # it looks at its processes twice a second
+        child.kill()
+    assert 1.5 <= cpu.total < 2.5
+
+
+_BURN = "import time\nwhile time.process_time() < 1.5: pass\nprint(flush=True)\ninput()"
 
 
 def test_a_program_that_fails_is_no_measurement() -> None:

@@ -1,4 +1,4 @@
-"""Backbones: a codec (pixels to latents) and a denoiser (velocity of the flow), chosen by their config.
+"""Backbones: a codec (pixels to latents), a denoiser and its diffusion, chosen by their config.
 
 Importing this package loads no torch, so that a job can be planned without it; the builders do.
 """
@@ -6,10 +6,11 @@ Importing this package loads no torch, so that a job can be planned without it; 
 from typing import TYPE_CHECKING
 
 from equivdm.backbones.geometry import TINY, Geometry
-from equivdm.config import BackboneConfig
+from equivdm.config import BackboneConfig, Parameterisation, SamplerConfig
 
 if TYPE_CHECKING:
     import equivdm.backbones.base
+    import equivdm.objective
 
 CODEC_VERSIONS = {"tiny": 1}
 """Number of each codec's arithmetic: raise it when the same pixels would give other latents."""
@@ -29,6 +30,20 @@ def check_size(config: BackboneConfig, height: int, width: int) -> None:
     """Raise ValueError where the network cannot take videos of `height` x `width` pixels."""
     geometry = geometry_of(config)
     geometry.check_patch(*geometry.grid(height, width), config.patch)
+
+
+def sampler_of(config: BackboneConfig) -> SamplerConfig:
+    """Return the sampler that suits a trained model where no other is given."""
+    return {"tiny": SamplerConfig()}[config.kind]
+
+
+def diffusion_of(config: BackboneConfig, objective: Parameterisation | None = None) -> "equivdm.objective.Diffusion":
+    """Return the noise process, and what the network predicts: `objective`, or what the backbone is made for."""
+    from equivdm.objective import Diffusion
+    from equivdm.process import Straight
+
+    own = {"tiny": Diffusion(Straight(), "flow")}[config.kind]
+    return own if objective is None else Diffusion(own.process, objective)
 
 
 def build_codec(config: BackboneConfig) -> "equivdm.backbones.base.Codec":

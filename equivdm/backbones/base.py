@@ -1,4 +1,4 @@
-"""What every backbone offers: the geometry of its latents, a codec, and a denoiser that predicts velocity."""
+"""What every backbone offers: the geometry of its latents, a codec, and a denoiser."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -69,10 +69,10 @@ class Codec(Protocol):
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """Predicts the velocity eps - x0 of x_t = (1 - t) x0 + t eps; backbones trained otherwise convert."""
+    """Predicts what its `equivdm.objective.Diffusion` says, on that one's noise process."""
 
     def __call__(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
-        """Return the velocity at x_t = `latents`, t = `times`."""
+        """Return the prediction at x_t = `latents`, t = `times`."""
         ...
 
 
@@ -84,5 +84,5 @@ class DenoiserModule(nn.Module):
     same values."""
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
-        """Return the velocity at x_t = `latents`, t = `times`."""
+        """Return the prediction at x_t = `latents`, t = `times`."""
         raise NotImplementedError

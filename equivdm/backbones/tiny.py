@@ -98,7 +98,7 @@ class TinyDenoiser(DenoiserModule):
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
-        """Return the velocity at x_t = `latents`, t = `times`, in the precision of `latents`.
+        """Return the prediction at x_t = `latents`, t = `times`, in the precision of `latents`.
 
         Raises ValueError where the grid is no multiple of the patch, or the dense condition has another size.
         """

@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from equivdm.backbones.base import Conditions
+from equivdm.objective import Diffusion
+from equivdm.process import Straight
 
 NOTHING = Conditions(torch.zeros(1, 16, dtype=torch.int64), torch.zeros(1, 1, 2, 2))
+
+FLOW = Diffusion(Straight(), "flow")
 
 
 @dataclass
@@ -27,3 +31,23 @@ class Gaussian:
         spread = (1 - t) ** 2 * self.deviation**2 + t**2
         slope = (t - (1 - t) * self.deviation**2) / spread
         return -self.mean + slope * (latents - (1 - t) * self.mean)
+
+
+@dataclass
+class Posterior:
+    """The denoiser of N(mean, deviation^2) for any noise process and parameterisation."""
+
+    mean: float
+    deviation: float
+    diffusion: Diffusion
+
+    def __call__(self, latents: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
+        """What the diffusion predicts of E[x_0 | x_t] and E[eps | x_t]: targets are linear in both."""
+        a, b = self.diffusion.process.weights(times)
+        share = (latents - a * self.mean) / (a**2 * self.deviation**2 + b**2)
+        return self.diffusion.target(self.mean + a * self.deviation**2 * share, b * share, times)
+
+    def end(self, noise: Tensor) -> Tensor:
+        """The x_0 of the ODE's path that begins in `noise`: x_t = a m + r_t z, with r_t^2 = a^2 s^2 + b^2."""
+        a, b = self.diffusion.process.weights(torch.full(noise.shape[:1], self.diffusion.start))
+        return self.mean + self.deviation * (noise - a * self.mean) / (a**2 * self.deviation**2 + b**2).sqrt()

@@ -1,21 +1,23 @@
 """Distribution matching: its fixed point, its derivative, and a student that reaches a known law."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from equivdm.config import SamplerConfig
+from equivdm.backbones.base import Conditions
+from equivdm.config import Parameterisation, SamplerConfig
 from equivdm.distillation import (
     distribution_matching_loss,
     dm_gradient,
     fake_loss,
     generate,
     posterior_mean,
-    renoise,
     student_loss,
 )
-from equivdm.objective import draw_times
+from equivdm.objective import TARGETS, Diffusion
+from equivdm.process import Process, Straight, VideoCrafter2Process
 from equivdm.sampling import sample
-from tests.equivdm.gaussian import NOTHING, Gaussian
+from tests.equivdm.gaussian import FLOW, NOTHING, Gaussian, Posterior
 
 SHAPE = (4, 2, 3, 4, 4)
 REAL = Gaussian(torch.tensor(0.8), torch.tensor(0.4))
@@ -36,14 +38,51 @@ class Affine(nn.Module):
 
 def test_one_step_of_the_student_is_one_euler_step_of_the_sampler() -> None:
     noise = torch.randn(SHAPE)
-    torch.testing.assert_close(generate(REAL, noise, NOTHING), sample(REAL, noise, NOTHING, SamplerConfig(steps=1)))
+    once = sample(REAL, noise, NOTHING, SamplerConfig(steps=1), FLOW)
+    torch.testing.assert_close(generate(REAL, noise, NOTHING, FLOW), once)
+
+
+@pytest.mark.parametrize("predicts", TARGETS)
+@pytest.mark.parametrize("process", [Straight(), VideoCrafter2Process()])
+def test_every_student_is_told_its_start_and_gives_what_one_step_of_the_sampler_gives(
+    process: Process, predicts: Parameterisation
+) -> None:
+    diffusion, noise = Diffusion(process, predicts), torch.randn(SHAPE)
+    teacher, asked = Posterior(0.8, 0.4, diffusion), []
+
+    def student(latents: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
+        asked.append(times)
+        return teacher(latents, times, conditions)
+
+    video = generate(student, noise, NOTHING, diffusion)
+    assert torch.equal(asked[0], torch.full((4,), diffusion.start))
+    # epsilon at t = 0.999 of the straight path is multiplied by a thousand, and its rounding too
+    torch.testing.assert_close(
+        video, sample(teacher, noise, NOTHING, SamplerConfig(steps=1), diffusion), rtol=0, atol=1e-3
+    )
+    a, b = process.weights(asked[0])
+    wanted = 0.8 + a * 0.16 * (noise - a * 0.8) / (a**2 * 0.16 + b**2)
+    torch.testing.assert_close(video, wanted, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("predicts", TARGETS)
+def test_the_gradient_knows_no_parameterisation(predicts: Parameterisation) -> None:
+    """The same two laws give the student the same gradient, whatever its scores predict."""
+    gradients = []
+    for each in (FLOW, Diffusion(Straight(), predicts)):
+        x = torch.full(SHAPE, 0.3).requires_grad_(True)
+        eps, t = torch.linspace(-2, 2, x.numel()).view(SHAPE), torch.tensor([0.1, 0.4, 0.7, 0.9])
+        scores = Posterior(0.8, 0.4, each), Posterior(-0.5, 1.0, each)
+        distribution_matching_loss(x, eps, t, NOTHING, *scores, each).backward()
+        gradients.append(x.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
 
 
 def test_gradient_is_zero_where_fake_is_real() -> None:
     x, eps, t = torch.randn(SHAPE, requires_grad=True), torch.randn(SHAPE), torch.rand(4)
-    mu = posterior_mean(REAL, renoise(x.detach(), eps, t), t, NOTHING)
+    mu = posterior_mean(REAL, FLOW.add_noise(x.detach(), eps, t), t, NOTHING, FLOW)
     assert not dm_gradient(x.detach(), mu, mu).any()
-    loss = distribution_matching_loss(x, eps, t, NOTHING, REAL, REAL)
+    loss = distribution_matching_loss(x, eps, t, NOTHING, REAL, REAL, FLOW)
     loss.backward()
     assert loss == 0
     assert not x.grad.any()
@@ -71,8 +110,8 @@ def test_derivative_of_the_students_loss_is_the_gradient() -> None:
 
 def test_fake_loss_teaches_the_fake_score_only() -> None:
     student, mean = Affine(0.0, 1.0), torch.zeros((), requires_grad=True)
-    x = generate(student, torch.randn(SHAPE), NOTHING)
-    fake_loss(Gaussian(mean, torch.tensor(1.0)), x, torch.randn(SHAPE), torch.rand(4), NOTHING).backward()
+    x = generate(student, torch.randn(SHAPE), NOTHING, FLOW)
+    fake_loss(Gaussian(mean, torch.tensor(1.0)), x, torch.randn(SHAPE), torch.rand(4), NOTHING, FLOW).backward()
     assert mean.grad is not None
     assert student.mean.grad is None
 
@@ -86,9 +125,9 @@ def test_student_moves_to_the_teachers_law() -> None:
     for _ in range(300):
         noise, eps = torch.randn(2, 16, 2, 3, 4, 4, generator=generator)
         fake = Gaussian(student.mean.detach(), student.deviation.detach())
-        x, t = generate(student, noise, NOTHING), draw_times(16, generator)
+        x, t = generate(student, noise, NOTHING, FLOW), FLOW.draw_times(16, generator)
         optimizer.zero_grad()
-        distribution_matching_loss(x, eps, t, NOTHING, real, fake).backward()
+        distribution_matching_loss(x, eps, t, NOTHING, real, fake, FLOW).backward()
         optimizer.step()
     torch.testing.assert_close(student.mean.data, real.mean, atol=0.05, rtol=0)
     torch.testing.assert_close(student.deviation.data, real.deviation, atol=0.05, rtol=0)
@@ -105,7 +144,7 @@ def test_the_posterior_mean_of_a_gaussian_has_its_closed_form() -> None:
     time = t.view(4, 1, 1, 1, 1)
     spread = (1 - time) ** 2 * 0.16 + time**2
     wanted = 0.8 + (1 - time) * 0.16 / spread * (x_t - (1 - time) * 0.8)
-    mean = posterior_mean(REAL, x_t, t, NOTHING)
+    mean = posterior_mean(REAL, x_t, t, NOTHING, FLOW)
     torch.testing.assert_close(mean, wanted, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(mean[0], x_t[0])
     torch.testing.assert_close(mean[3], torch.full(SHAPE[1:], 0.8), atol=1e-5, rtol=0)
@@ -115,6 +154,6 @@ def test_neither_score_is_taught_by_the_students_loss() -> None:
     mean, x = torch.tensor(0.8, requires_grad=True), torch.randn(SHAPE, requires_grad=True)
     fake = Gaussian(torch.tensor(-0.5, requires_grad=True), torch.tensor(1.0))
     teacher = Gaussian(mean, torch.tensor(0.4))
-    distribution_matching_loss(x, torch.randn(SHAPE), torch.rand(4), NOTHING, teacher, fake).backward()
+    distribution_matching_loss(x, torch.randn(SHAPE), torch.rand(4), NOTHING, teacher, fake, FLOW).backward()
     assert x.grad is not None
     assert mean.grad is fake.mean.grad is None

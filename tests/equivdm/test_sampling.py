@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from equivdm.config import SamplerConfig
-from equivdm.sampling import euler_step, sample
-from tests.equivdm.gaussian import NOTHING, Gaussian
+from equivdm.backbones.base import Conditions
+from equivdm.config import Parameterisation, SamplerConfig
+from equivdm.errors import UsageError
+from equivdm.objective import TARGETS, Diffusion
+from equivdm.process import T_MAX, Process, Straight, VideoCrafter2Process
+from equivdm.sampling import ddim_step, euler_step, guided, sample, sampling_times
+from tests.equivdm.gaussian import FLOW, NOTHING, Gaussian, Posterior
 
 KINDS = ["euler", "heun", "unipc"]
 NOISE = torch.randn(2, 3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -14,7 +18,7 @@ NOISE = torch.randn(2, 3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 
 def error(kind: str, steps: int) -> float:
     law = Gaussian(torch.tensor(0.8), torch.tensor(0.4))
-    solved = sample(law, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps))
+    solved = sample(law, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps), FLOW)
     return (solved - (0.8 + 0.4 * NOISE)).abs().max().item()
 
 
@@ -39,7 +43,7 @@ def test_straight_paths_are_exact(kind: str, steps: int) -> None:
     def straight(x: Tensor, times: Tensor, _: object) -> Tensor:
         return (x - target) / times[:, None, None, None, None]
 
-    solved = sample(straight, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps))
+    solved = sample(straight, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps), FLOW)
     torch.testing.assert_close(solved, target, atol=1e-5, rtol=0)
 
 
@@ -53,7 +57,7 @@ def test_number_of_times_that_the_denoiser_is_asked(kind: str, steps: int, calls
         asked.append(times[0].item())
         return x
 
-    sample(denoiser, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps))
+    sample(denoiser, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps), FLOW)
     assert len(asked) == calls
     assert asked[0] == pytest.approx(1.0, abs=1e-5)
     assert asked == sorted(asked, reverse=True)
@@ -67,7 +71,7 @@ def test_euler_step_is_the_equation() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_sampling_is_a_function_of_the_noise(kind: str) -> None:
     law, config = Gaussian(torch.tensor(0.1), torch.tensor(0.5)), SamplerConfig(kind=kind, steps=3)
-    assert torch.equal(sample(law, NOISE, NOTHING, config), sample(law, NOISE, NOTHING, config))
+    assert torch.equal(sample(law, NOISE, NOTHING, config, FLOW), sample(law, NOISE, NOTHING, config, FLOW))
 
 
 def wiener(latents: Tensor, times: Tensor, _: object) -> Tensor:
@@ -84,17 +88,17 @@ def test_motion_of_the_noise_becomes_motion_of_the_video(kind: str) -> None:
     """The paper's claim in miniature: no module couples the frames, yet frame k is T_k of frame 0, as its noise is."""
     first = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
     warped = torch.stack([first.roll((k, 2 * k), (-2, -1)) for k in range(4)], 2)
-    video = sample(wiener, warped, NOTHING, SamplerConfig(kind=kind, steps=4))
+    video = sample(wiener, warped, NOTHING, SamplerConfig(kind=kind, steps=4), FLOW)
     moved = torch.stack([video[:, :, 0].roll((k, 2 * k), (-2, -1)) for k in range(4)], 2)
     torch.testing.assert_close(video, moved, atol=1e-4, rtol=0)
-    independent = sample(wiener, torch.randn(warped.shape), NOTHING, SamplerConfig(kind=kind, steps=4))
+    independent = sample(wiener, torch.randn(warped.shape), NOTHING, SamplerConfig(kind=kind, steps=4), FLOW)
     assert (independent[:, :, 1] - independent[:, :, 0].roll((1, 2), (-2, -1))).std() > 0.5 * video.std()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 40])
 def test_euler_on_exponential_decay_has_its_closed_form(steps: int) -> None:
     """dx / dt = x from t = 1 down to 0: each step keeps 1 - 1/n, and the limit of many is 1/e."""
-    solved = sample(lambda x, times, _: x, NOISE, NOTHING, SamplerConfig(steps=steps))
+    solved = sample(lambda x, times, _: x, NOISE, NOTHING, SamplerConfig(steps=steps), FLOW)
     torch.testing.assert_close(solved, NOISE * (1 - 1 / steps) ** steps)
 
 
@@ -102,7 +106,7 @@ def test_euler_on_exponential_decay_has_its_closed_form(steps: int) -> None:
 def test_a_constant_velocity_is_followed_exactly_whatever_the_steps(kind: str) -> None:
     wind = torch.randn(NOISE.shape, generator=torch.Generator().manual_seed(1))
     for steps in (1, 3, 10):
-        solved = sample(lambda x, times, _: wind, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps))
+        solved = sample(lambda x, times, _: wind, NOISE, NOTHING, SamplerConfig(kind=kind, steps=steps), FLOW)
         torch.testing.assert_close(solved, NOISE - wind, atol=1e-4, rtol=0)
 
 
@@ -113,15 +117,15 @@ def test_samples_of_a_batch_are_solved_alone_and_the_noise_stays_as_it_was(kind:
         SamplerConfig(kind=kind, steps=4),
         NOISE.clone(),
     )
-    whole = sample(law, NOISE, NOTHING, config)
-    torch.testing.assert_close(whole[1:], sample(law, NOISE[1:], NOTHING, config))
+    whole = sample(law, NOISE, NOTHING, config, FLOW)
+    torch.testing.assert_close(whole[1:], sample(law, NOISE[1:], NOTHING, config, FLOW))
     assert torch.equal(before, NOISE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sampling_keeps_no_graph(kind: str) -> None:
     law = Gaussian(torch.tensor(0.1, requires_grad=True), torch.tensor(0.5))
-    assert not sample(law, NOISE, NOTHING, SamplerConfig(kind=kind, steps=2)).requires_grad
+    assert not sample(law, NOISE, NOTHING, SamplerConfig(kind=kind, steps=2), FLOW).requires_grad
 
 
 def test_the_conditions_reach_the_denoiser_as_they_are() -> None:
@@ -131,5 +135,122 @@ def test_the_conditions_reach_the_denoiser_as_they_are() -> None:
         seen.append((conditions, times.shape, times.device))
         return x
 
-    sample(denoiser, NOISE, NOTHING, SamplerConfig(steps=2))
+    sample(denoiser, NOISE, NOTHING, SamplerConfig(steps=2), FLOW)
     assert seen == [(NOTHING, (2,), NOISE.device)] * 2
+
+
+DIFFUSIONS = [Diffusion(process, predicts) for process in (Straight(), VideoCrafter2Process()) for predicts in TARGETS]
+
+
+@pytest.mark.parametrize("diffusion", DIFFUSIONS, ids=str)
+def test_every_parameterisation_and_process_leads_to_the_data(diffusion: Diffusion) -> None:
+    """The posterior of Gaussian data is known, and so is where the path of each noise ends."""
+    law = Posterior(0.8, 0.4, diffusion)
+    few, many = (
+        (sample(law, NOISE, NOTHING, SamplerConfig(steps=steps), diffusion) - law.end(NOISE)).abs().max().item()
+        for steps in (16, 250)
+    )
+    assert many < 0.04
+    assert many < few / 8
+
+
+@pytest.mark.parametrize("predicts", TARGETS)
+def test_an_euler_step_of_the_straight_path_is_one_of_ddim(predicts: Parameterisation) -> None:
+    diffusion = Diffusion(Straight(), predicts)
+    prediction, t, t_next = torch.randn(NOISE.shape, generator=torch.Generator().manual_seed(5)), 0.7, 0.4
+    velocity = diffusion.velocity(prediction, NOISE, torch.full((2,), t))
+    stepped = ddim_step(NOISE, prediction, t, t_next, diffusion)
+    torch.testing.assert_close(stepped, euler_step(NOISE, velocity, t, t_next), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("predicts", ["v", "x0"])
+def test_solvers_see_the_same_velocity_whatever_is_predicted(kind: str, predicts: Parameterisation) -> None:
+    config, ends = SamplerConfig(kind=kind, steps=5), []
+    for diffusion in (FLOW, Diffusion(Straight(), predicts)):
+        ends.append(sample(Posterior(0.8, 0.4, diffusion), NOISE, NOTHING, config, diffusion))
+    torch.testing.assert_close(*ends, atol=1e-4, rtol=0)
+
+
+def test_times_fall_evenly_from_the_start_and_a_shift_moves_them_to_the_noise() -> None:
+    assert sampling_times(SamplerConfig(steps=4), 1.0) == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert sampling_times(SamplerConfig(steps=2), 0.999) == [0.999, 0.4995, 0.0]
+    assert sampling_times(SamplerConfig(steps=2, shift=3), 1.0) == [1.0, 0.75, 0.0]  # 3/2 / (1 + 2/2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shift_holds_for_every_solver_and_still_leads_to_the_data(kind: str) -> None:
+    asked = []
+
+    def law(latents: Tensor, times: Tensor, conditions: object) -> Tensor:
+        asked.append(times[0].item())
+        return Gaussian(torch.tensor(0.8), torch.tensor(0.4))(latents, times, NOTHING)
+
+    solved = sample(law, NOISE, NOTHING, SamplerConfig(kind=kind, steps=64, shift=3), FLOW)
+    assert (solved - (0.8 + 0.4 * NOISE)).abs().max() < 0.1
+    assert sum(t > 0.75 for t in asked) == pytest.approx(len(asked) / 2, abs=2)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 4.0])
+def test_guidance_goes_from_the_empty_prompt_to_the_caption_and_beyond(guidance: float) -> None:
+    """Two points as data: the guided model's data is the point between or beyond them, by the same share."""
+    caption, empty = 2.0, -1.0
+
+    def law(latents: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
+        point = caption if conditions.tokens.any() else empty
+        return (latents - point) / times[:, None, None, None, None]
+
+    told = Conditions(torch.ones(1, 16, dtype=torch.int64), NOTHING.control)
+    config = SamplerConfig(steps=3, guidance=guidance)
+    solved = sample(law, NOISE, told, config, FLOW, NOTHING)
+    torch.testing.assert_close(solved, torch.full_like(NOISE, empty + guidance * (caption - empty)))
+    if guidance in (0, 1):
+        alone = sample(law, NOISE, told if guidance else NOTHING, SamplerConfig(steps=3), FLOW)
+        assert torch.equal(solved, alone)
+
+
+def test_guidance_is_the_same_for_every_parameterisation() -> None:
+    ends = []
+    for diffusion in (Diffusion(VideoCrafter2Process(), predicts) for predicts in TARGETS):
+        toward, away = Posterior(0.8, 0.4, diffusion), Posterior(-0.2, 1.1, diffusion)
+        t = torch.tensor([0.3, 0.9])
+        prediction = guided(toward(NOISE, t, NOTHING), away(NOISE, t, NOTHING), 7.5)
+        ends.append(diffusion.clean(prediction, NOISE, t))
+    for end in ends[1:]:
+        torch.testing.assert_close(end, ends[0], atol=1e-3, rtol=1e-3)
+
+
+def test_no_guidance_asks_once_and_needs_no_empty_prompt() -> None:
+    with pytest.raises(ValueError, match=r"^guidance: got 2.0 without conditions of the empty prompt"):
+        sample(lambda x, times, _: x, NOISE, NOTHING, SamplerConfig(guidance=2), FLOW)
+    asked = []
+
+    def denoiser(x: Tensor, times: Tensor, conditions: object) -> Tensor:
+        asked.append(conditions)
+        return x
+
+    sample(denoiser, NOISE, NOTHING, SamplerConfig(steps=2), FLOW, NOTHING)
+    assert len(asked) == 2
+    sample(denoiser, NOISE, NOTHING, SamplerConfig(steps=2, guidance=2), FLOW, NOTHING)
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("process", "predicts", "config"),
+    [
+        (VideoCrafter2Process(), "epsilon", SamplerConfig(kind="unipc")),
+        (VideoCrafter2Process(), "v", SamplerConfig(kind="heun")),
+        (Straight(), "epsilon", SamplerConfig(kind="heun")),  # at t = 1 epsilon says nothing of the data
+        (VideoCrafter2Process(), "epsilon", SamplerConfig(shift=3)),
+    ],
+)
+def test_a_solver_that_does_not_go_with_the_process_is_refused(
+    process: Process, predicts: Parameterisation, config: SamplerConfig
+) -> None:
+    with pytest.raises(UsageError, match=r"^sampler\.(kind|shift): got .*, wanted (euler: set|1: only)"):
+        sample(lambda x, times, _: x, NOISE, NOTHING, config, Diffusion(process, predicts))
+
+
+def test_noise_becomes_video_at_the_noisiest_time_that_says_something() -> None:
+    assert [Diffusion(Straight(), predicts).start for predicts in TARGETS] == [T_MAX, 1.0, 1.0, 1.0]
+    assert {Diffusion(VideoCrafter2Process(), predicts).start for predicts in TARGETS} == {0.999}

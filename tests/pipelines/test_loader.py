@@ -9,8 +9,9 @@ import pytest
 import torch
 from pyarrow.parquet import ParquetFile
 
+from equivdm.backbones import diffusion_of
 from equivdm.backbones.geometry import TINY, WAN
-from equivdm.config import NoiseConfig
+from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import BadClip, EquivdmError, StoreUnwell, UsageError
 from pipelines import patience
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig, prefetched, share
@@ -32,7 +33,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[str]]:
 def loader(clips: tuple[Store, list[str]], rank: int = 0, world: int = 1, **changes: object) -> Loader:
     """A loader of batches of four."""
     store, keys = clips
-    config = SampleConfig(**{"seed": 1, "batch": 4, "noise": WARPED, **changes})
+    config = SampleConfig(
+        **{"seed": 1, "batch": 4, "noise": WARPED, "diffusion": diffusion_of(TinyConfig()), **changes}
+    )
     return Loader(config, keys, ClipReader(store, keys, TINY), rank, world)
 
 
@@ -178,7 +181,9 @@ def test_a_clip_that_cannot_be_read_is_named_or_replaced(
 
 def test_clips_of_another_backbone_are_told(clips: tuple[Store, list[str]]) -> None:
     store, keys = clips
-    other = Loader(SampleConfig(1, 4, WARPED, replace_bad=True), keys, ClipReader(store, keys, WAN))
+    other = Loader(
+        SampleConfig(1, 4, WARPED, diffusion_of(TinyConfig()), replace_bad=True), keys, ClipReader(store, keys, WAN)
+    )
     with pytest.raises(BadClip, match=r"cannot be trained on: .*; and no other clip of its size can be read"):
         other.batch(0)
 

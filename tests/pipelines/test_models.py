@@ -49,6 +49,12 @@ def test_the_newest_of_a_name_counts_and_a_student_has_its_teachers_network(tmp_
     assert student.sampler == SamplerConfig(kind="euler", steps=1)
 
 
+def test_a_student_predicts_what_its_teacher_does(store: Store) -> None:
+    assert finish(store, "k1", train_job(store.url, fit_config())).objective is None
+    assert finish(store, "k2", train_job(store.url, fit_config(), objective="v")).objective == "v"
+    assert finish(store, "k3", distill_job(store.url, fit_config()), parent="k2").objective == "v"
+
+
 def test_an_unknown_name_says_what_there_is(store: Store) -> None:
     with pytest.raises(UsageError, match=r"got 'equivdm', but .* holds no model"):
         newest_model(store, "equivdm")

@@ -41,7 +41,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> RenderJob:
     return job
 
 
-def add_model(store: Store, name: str, seed: int) -> None:
+def add_model(store: Store, name: str, seed: int, **changes: object) -> None:
     """Register a model of random weights."""
     denoiser = build_denoiser(BACKBONE, seed=seed)
     for parameter in denoiser.parameters():
@@ -51,7 +51,7 @@ def add_model(store: Store, name: str, seed: int) -> None:
     facts = {"weights": weights, "steps": 0, "history": (), "run": "test", "seconds": 0.0}
     register_model(
         store,
-        TrainJob.model_validate({"store": {"root": store.url}, "name": name, "backbone": BACKBONE}),
+        TrainJob.model_validate({"store": {"root": store.url}, "name": name, "backbone": BACKBONE, **changes}),
         key,
         None,
         **facts,
@@ -94,6 +94,8 @@ def test_a_video_is_a_pure_function_of_clip_model_and_settings(job: RenderJob) -
         {"seed": 1},
         {"noise": NoiseConfig(kind="independent")},
         {"sampler": SamplerConfig(steps=3)},
+        {"sampler": SamplerConfig(steps=2, shift=3)},
+        {"sampler": SamplerConfig(steps=2, guidance=2)},
         {"use_control": False},
     ],
 )
@@ -155,6 +157,20 @@ def test_a_lost_video_is_a_failed_row_and_costs_only_itself(job: RenderJob) -> N
     summary = evaluate.run(EvaluateJob(store=job.store, ray=job.ray, renders=("broken",)))
     assert (summary.counts["done"], summary.counts["quarantined"]) == (3, 1)
     assert [error for _, error, _ in summary.failures] == ["NotAVideo"]
+
+
+def test_guidance_changes_videos_and_a_solver_that_does_not_go_with_the_model_is_refused(job: RenderJob) -> None:
+    one = job.model_copy(update={"name": "guided", "data": SelectConfig(limit=1)})
+    guided = one.model_copy(update={"sampler": SamplerConfig(steps=2, guidance=3)})
+    render.run(guided)
+    (row,) = rows_of(job, "guided")
+    (plain,) = (each for each in rows_of(job, "two") if each["clip"] == row["clip"])
+    assert row["sha256"] != plain["sha256"]
+
+    add_model(open_store(job.store), "noise", seed=3, objective="epsilon")
+    wrong = job.model_copy(update={"model": "noise", "sampler": SamplerConfig(kind="unipc")})
+    with pytest.raises(UsageError, match=r"sampler.kind: got unipc for a model that predicts epsilon .* wanted euler"):
+        render.run(wrong)
 
 
 def test_the_newest_model_of_a_name_renders(job: RenderJob) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from equivdm.backbones.base import DenoiserModule
 from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import UsageError
 from pipelines.config import TrainJob
@@ -21,7 +22,7 @@ from pipelines.models import find_model, load_denoiser
 from pipelines.session import set_up
 from pipelines.settings import SelectConfig, StoreConfig
 from pipelines.store import open_store
-from pipelines.train import make_recipe, run, train_key
+from pipelines.train import Denoising, make_recipe, run, train_key
 from tests.pipelines.fit_cases import fit_config, train_job, write_clips
 
 CPU = torch.device("cpu")
@@ -85,6 +86,26 @@ def test_the_recipe_learns_without_ray(tmp_path: Path) -> None:
     assert losses[-1] < 0.9 * losses[0], losses
 
 
+@pytest.mark.parametrize("objective", ["epsilon", "v", "x0"])
+def test_every_objective_is_learned(tmp_path: Path, objective: str) -> None:
+    fit = fit_config(steps=24, report_every=8, optimizer=OptimizerConfig(lr=1e-2, warmup=1))
+    job = train_job(str(tmp_path), fit, objective=objective)
+    store = open_store(job.store)
+    recipe = make_recipe(job, store, write_clips(store, count=2), CPU, 0, 1)
+    session = set_up(recipe, fit, CPU, make_plain)
+    before = mean_loss(recipe, session.main)
+    run_steps(session)
+    assert mean_loss(recipe, session.main) < 0.9 * before
+
+
+@torch.no_grad()
+def mean_loss(recipe: Denoising, denoiser: DenoiserModule) -> float:
+    """Over eight batches that are always the same."""
+    batches = [recipe.batch(100 + number) for number in range(8)]
+    losses = [recipe.diffusion.loss(denoiser, b.latents, b.noises[0], b.times, b.conditions) for b in batches]
+    return torch.stack(losses).mean().item()
+
+
 def test_micro_batches_change_rounding_only(tmp_path: Path) -> None:
     keys = write_clips(open_store(StoreConfig(root=str(tmp_path))))
     histories = []
@@ -131,6 +152,7 @@ def test_the_key_names_what_decides_the_weights() -> None:
     job = train_job("here", fit_config(1))
     key = train_key(job, ["a", "b"])
     same = [
+        train_job("there", fit_config(1), objective="flow"),  # the backbone's own
         train_job(
             "there", fit_config(2, report_every=5, checkpoint_every=9, accumulate=2, checkpoint_activations=True)
         ),
@@ -140,13 +162,15 @@ def test_the_key_names_what_decides_the_weights() -> None:
         train_job("here", fit_config(1, seed=1)),
         train_job("here", fit_config(1), noise=NoiseConfig(kind="independent")),
         train_job("here", fit_config(1), text_dropout=0.2),
+        train_job("here", fit_config(1), objective="v"),
+        train_job("here", fit_config(1), objective="epsilon"),
         train_job("here", fit_config(1), name="other"),
         train_job("here", fit_config(1, optimizer=OptimizerConfig(warmup=3, schedule="cosine"))),
         train_job("here", fit_config(1, optimizer=OptimizerConfig(warmup=3, schedule="cosine", lr_floor=0.1))),
     ]
     assert {train_key(each, ["b", "a"]) for each in same} == {key}
     keys = {train_key(each, ["a", "b"]) for each in other} | {train_key(job, ["a"])}
-    assert len(keys) == 7
+    assert len(keys) == 9
     assert key not in keys
 
 

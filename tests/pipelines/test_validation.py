@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import build_denoiser, diffusion_of
 from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.errors import UsageError
 from equivdm.video.decode import decode
@@ -39,8 +39,16 @@ def job(root: Path, every: int | None = 3, **changes: object) -> TrainJob:
 
 
 def planned(config: TrainJob, store: Store) -> Validation | None:
-    facts = {"backbone": BACKBONE, "noise": NoiseConfig(), "sampler": SamplerConfig(), "has_loss": True}
-    return plan_validation(config, store, "key", **facts)
+    return plan_validation(
+        config,
+        store,
+        "key",
+        backbone=BACKBONE,
+        diffusion=diffusion_of(BACKBONE),
+        noise=NoiseConfig(),
+        sampler=SamplerConfig(),
+        has_loss=True,
+    )
 
 
 def trained(config: TrainJob) -> Session:

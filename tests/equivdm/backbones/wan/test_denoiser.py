@@ -7,7 +7,8 @@ import torch
 from diffusers import WanTransformer3DModel
 
 from equivdm.backbones.wan.denoiser import WanDenoiser
-from equivdm.objective import draw_times, interpolate, velocity
+from equivdm.objective import Diffusion
+from equivdm.process import Straight
 from tests.equivdm.backbones.wan import tiny
 
 TIMES = torch.tensor([0.25, 0.999])
@@ -99,14 +100,14 @@ def test_half_precision_takes_and_returns_float_and_keeps_the_time() -> None:
 @pytest.mark.parametrize("vace", [False, True])
 def test_training_lowers_the_loss(vace: bool) -> None:
     denoiser = tiny.denoiser(vace).train()
-    generator = torch.Generator().manual_seed(0)
-    x0, eps, times = tiny.noise(2, 1), tiny.noise(2, 2), draw_times(2, generator)
+    generator, flow = torch.Generator().manual_seed(0), Diffusion(Straight(), "flow")
+    x0, eps, times = tiny.noise(2, 1), tiny.noise(2, 2), flow.draw_times(2, generator)
     denoiser.network.enable_gradient_checkpointing()
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):
-        prediction = denoiser(interpolate(x0, eps, times), times, tiny.embeddings(2), **given(vace))
-        loss = torch.nn.functional.mse_loss(prediction, velocity(x0, eps))
+        prediction = denoiser(flow.add_noise(x0, eps, times), times, tiny.embeddings(2), **given(vace))
+        loss = torch.nn.functional.mse_loss(prediction, flow.target(x0, eps, times))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

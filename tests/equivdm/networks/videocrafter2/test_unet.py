@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from equivdm.networks.videocrafter2.process import STEPS, add_noise
+from equivdm.networks.videocrafter2.process import STEPS
 from equivdm.networks.videocrafter2.sizes import UNetSizes
 from equivdm.networks.videocrafter2.unet import UNet
+from equivdm.objective import Diffusion
+from equivdm.process import VideoCrafter2Process
 from tests.equivdm.networks.videocrafter2.cases import UNET, filled, golden, numbers, sparse, unet_inputs
 
 
@@ -90,10 +92,11 @@ def test_training_on_one_batch_lowers_its_loss() -> None:
     network = UNet(UNET)
     x0, _, text, fps = unet_inputs(2, 2, 4, 8)
     eps, timesteps = numbers("eps", *x0.shape), torch.tensor([STEPS // 4, 3 * STEPS // 4])
+    x_t = Diffusion(VideoCrafter2Process(), "epsilon").add_noise(x0, eps, timesteps / STEPS)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(8):
-        loss = mse_loss(network(add_noise(x0, eps, timesteps), timesteps, text, fps), eps)
+        loss = mse_loss(network(x_t, timesteps, text, fps), eps)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
