@@ -23,11 +23,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.figures import Figure, show
 from benchmarks.throughput import write_videos
-from equivdm.backbones import build_denoiser
-from equivdm.backbones.base import Conditions
+from equivdm.backbones import build_denoiser, diffusion_of
+from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.config import TinyConfig
 from equivdm.ema import Ema
-from equivdm.objective import flow_matching_loss
+from equivdm.objective import Diffusion
 from equivdm.text import tokenize
 from pipelines import preprocess, train
 from pipelines.board import Board
@@ -92,8 +92,9 @@ class Turns:
         torch.set_num_threads(int(self.fit.parallel.cpus_per_worker))
         device, data = ray.train.torch.get_device(), InMemory(self.fit.batch)
         network = build_denoiser(self.backbone, seed=0)
-        bare = Bare(deepcopy(network).to(device), self.fit)
-        recipe = Denoising({"denoiser": Part(network, 1e-3)}, cast(Loader, data), ForwardFlops(network), device)
+        bare = Bare(deepcopy(network).to(device), diffusion_of(self.backbone), self.fit)
+        parts, flops = {"denoiser": Part(network, 1e-3)}, ForwardFlops(network)
+        recipe = Denoising(parts, cast(Loader, data), diffusion_of(self.backbone), flops, device)
         session = set_up(recipe, self.fit, device, make_deepspeed)
         ears = Ears(self.board, device, 0)
         turns = (partial(_loop, session, ears, self.board), partial(bare.run, data, STEPS))
@@ -119,8 +120,8 @@ def _loop(session: Session, ears: Ears, board: Any) -> None:
 class Bare:
     """The same updates in plain PyTorch: AdamW with its schedule, clipped gradients, a moving average."""
 
-    def __init__(self, network: nn.Module, fit: FitConfig) -> None:
-        self._network, self._clip = network, fit.optimizer.clip
+    def __init__(self, network: DenoiserModule, diffusion: Diffusion, fit: FitConfig) -> None:
+        self._network, self._diffusion, self._clip = network, diffusion, fit.optimizer.clip
         self._optimizer, self._schedule = make_optimizer(network, fit, 1e-3, 1)
         self._ema = Ema(network.state_dict(), fit.ema)
         self._step = 0
@@ -131,7 +132,9 @@ class Bare:
         for _ in range(steps):
             batch = data.batch(self._step).to(device)
             with self._precision(device):
-                loss = flow_matching_loss(self._network, batch.latents, batch.noises[0], batch.times, batch.conditions)
+                loss = self._diffusion.loss(
+                    self._network, batch.latents, batch.noises[0], batch.times, batch.conditions
+                )
             loss.backward()
             losses.append(loss.detach())
             nn.utils.clip_grad_norm_(self._network.parameters(), self._clip)
