@@ -16,7 +16,7 @@ from torch import Tensor
 
 from equivdm.arrays import Frames
 from equivdm.backbones import build_codec, geometry_of
-from equivdm.backbones.base import DenoiserModule
+from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
 from equivdm.metrics import measure
 from equivdm.objective import Diffusion
@@ -31,6 +31,7 @@ from pipelines.engines import frozen
 from pipelines.fit_config import ValidateConfig
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.models import VALIDATION, model_folder
+from pipelines.shown import conditions_of
 from pipelines.store import Store
 from pipelines.tables import Row
 
@@ -68,7 +69,8 @@ class Validation:
         for clip, files in zip(self.clips, located, strict=True):
             batch = self._draws(reader, clip["key"]).to(device)
             with torch.inference_mode():
-                frames = to_frames(codec.decode(self._sample(network, batch))[0])
+                empty = conditions_of([reader(clip["key"]).shown], text=[False], control=[True]).to(device)
+                frames = to_frames(codec.decode(self._sample(network, batch, empty))[0])
                 found = {"loss": self._loss(network, batch)} if self.has_loss else {}
             motion = motion_of(read_parts(self.store, files, MOTION_COLUMNS))
             for name, value in (found | measure(frames, motion, self.config.flow)).items():
@@ -81,9 +83,7 @@ class Validation:
         samples = SampleConfig(seed=seed, batch=1, noise=self.noise, diffusion=self.diffusion, draws=len(TIMES))
         return Loader(samples, [key], reader).batch(0)
 
-    def _sample(self, network: Callable[..., Tensor], batch: Batch) -> Latents:
-        yes = torch.ones(1, dtype=torch.bool, device=batch.latents.device)
-        empty = batch.conditions.masked(~yes, yes)
+    def _sample(self, network: Callable[..., Tensor], batch: Batch, empty: Conditions) -> Latents:
         return sample(network, batch.noises[0], batch.conditions, self.sampler, self.diffusion, empty)
 
     def _loss(self, network: Callable[..., Tensor], batch: Batch) -> float:

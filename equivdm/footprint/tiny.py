@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from equivdm.config import TinyConfig
 from equivdm.footprint.base import Linear, Micro
-from equivdm.text import VOCABULARY
 
 _FINE, _COARSE = 16, 32
 """Channels of the convolutions."""
@@ -23,6 +22,8 @@ class TinyFootprint:
     @property
     def parameters(self) -> int:
         """Number of weights."""
+        from equivdm.text import VOCABULARY  # loads numpy
+
         d, patch = self.config.width, _COARSE * (self.config.patch // 2) ** 2
         block = 3 * d * (d + 1) + 7 * d * (d + 1) + d * (5 * d + 1)
         transformer = patch * d + d + d * patch + patch + 2 * d * (d + 1) + VOCABULARY * d + 2 * d * (d + 1)

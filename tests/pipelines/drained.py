@@ -3,7 +3,6 @@ cloud does that takes a machine back.
 """
 
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from pipelines.fit import train
 from pipelines.ray_session import ray_session
@@ -49,10 +50,9 @@ def _drain(cluster: Cluster, nodes: list[Any], diary: Path) -> None:
     while not diary.exists():
         time.sleep(0.05)
     node = next(node for node in nodes if _trains(node))
-    command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", cluster.address]
-    reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "taken back"]
-    deadline = ["--node-id", node.node_id, "--deadline-remaining-seconds", str(NOTICE_S)]
-    subprocess.run([*command, *reason, *deadline], check=True, capture_output=True)
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    deadline = time.time_ns() // 10**6 + NOTICE_S * 1000
+    GcsClient(address=cluster.gcs_address).drain_node(node.node_id, reason, "taken back", deadline)
 
 
 def _trains(node: Any) -> bool:

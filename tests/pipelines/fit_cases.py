@@ -47,7 +47,7 @@ def write_clips(
             "frames": FRAMES,
             "height": pixels,
             "width": pixels,
-            "fps": 12.0,
+            "fps": 8.0,
             "caption": f"clip number {number}",
             "text": to_tensor(token_rows([f"clip number {number}"])[0]),
             "empty": to_tensor(token_rows([""])[0]),

@@ -27,7 +27,8 @@ class TwoLayers(nn.Module):
 def batch(samples: int, size: int) -> Batch:
     """Samples of two frames."""
     latents = torch.zeros(samples, 3, 2, size, size)
-    conditions = Conditions(torch.zeros(samples, 16, dtype=torch.int64), torch.zeros(samples, 2, 2 * size, 2 * size))
+    text, control = torch.zeros(samples, 16, dtype=torch.int64), torch.zeros(samples, 2, 2 * size, 2 * size)
+    conditions = Conditions(text, control, torch.full((samples,), 8.0))
     return Batch(latents, (latents,), torch.zeros(samples), conditions)
 
 

@@ -9,6 +9,7 @@ from equivdm.backbones import build_denoiser, diffusion_of
 from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.errors import UsageError
 from equivdm.video.decode import decode
+from pipelines.clips import select_clips
 from pipelines.config import TrainJob
 from pipelines.engines import make_plain
 from pipelines.fit_config import OptimizerConfig, ValidateConfig
@@ -50,21 +51,22 @@ def planned(config: TrainJob, store: Store) -> Validation | None:
     )
 
 
-def trained(config: TrainJob, keys: list[str]) -> Session:
+def trained(config: TrainJob) -> Session:
     """Train with plain torch."""
     store = open_store(config.store)
-    session = set_up(make_recipe(config, store, keys[:4], CPU, 0, 1), config.fit, CPU, make_plain)
+    keys = [clip["key"] for clip in select_clips(store, config.data)]
+    session = set_up(make_recipe(config, store, keys, CPU, 0, 1), config.fit, CPU, make_plain)
     validation = planned(config, store)
     run(session, Dues(validate=lambda: validate(session, validation, 0)))
     return session
 
 
 def test_validation_leaves_no_trace_in_the_training(tmp_path: Path) -> None:
-    keys = write_clips(open_store(job(tmp_path).store))
+    write_clips(open_store(job(tmp_path).store))
     torch.manual_seed(0)
-    with_, global_ = trained(job(tmp_path), keys), torch.random.get_rng_state()
+    with_, global_ = trained(job(tmp_path)), torch.random.get_rng_state()
     torch.manual_seed(0)
-    without = trained(job(tmp_path, every=None), keys)
+    without = trained(job(tmp_path, every=None))
     assert torch.equal(global_, torch.random.get_rng_state())
     assert [f for f in with_.history if not f.metric.startswith("val_")] == without.history
     for name, value in with_.main.state_dict().items():
@@ -93,10 +95,10 @@ def test_the_same_weights_give_the_same_figures_and_videos(tmp_path: Path) -> No
 
 def test_a_better_model_has_a_lower_validation_loss(tmp_path: Path) -> None:
     config = job(tmp_path, every=30, steps=60, report_every=60, optimizer=OptimizerConfig(lr=1e-2, warmup=1))
-    keys = write_clips(open_store(config.store), count=2)
+    write_clips(open_store(config.store), count=2)
     seen = config.fit.validation.model_copy(update={"data": SelectConfig()})  # the clips that are trained on
     config = config.model_copy(update={"fit": config.fit.model_copy(update={"validation": seen})})
-    losses = [f.value for f in trained(config, keys).history if f.metric == "val_loss"]
+    losses = [f.value for f in trained(config).history if f.metric == "val_loss"]
     validation = planned(config, open_store(config.store))
     new = validation(build_denoiser(BACKBONE, seed=0).state_dict(), 0, CPU)["val_loss"]
     assert 0.9 * new > losses[0] > losses[1]
@@ -120,9 +122,9 @@ def test_partitioned_weights_are_validated_too_and_a_student_as_well(tmp_path: P
     parallel = config.fit.parallel.model_copy(update={"workers": 2, "zero_stage": 3})
     fit = config.fit.model_copy(update={"parallel": parallel})
     config = config.model_copy(update={"fit": fit})
-    keys = write_clips(open_store(config.store))
+    write_clips(open_store(config.store))
     found = figures(run_job(config).model.history)
-    plain = figures(tuple(trained(config, keys).history))
+    plain = figures(tuple(trained(config).history))
     assert [f[:2] for f in found] == [f[:2] for f in plain]
     assert [f.value for f in found] == pytest.approx([f.value for f in plain], rel=2e-2)
     student = run_distill(distill_job(str(tmp_path), fit, data=config.data)).model

@@ -1,4 +1,4 @@
-"""The backbone wan in the jobs, at a tiny random size: videos to clips, a model that diffusers loads, and videos again."""
+"""The backbone wan in the jobs, at a tiny random size: videos to clips, a model that diffusers loads, and videos."""
 
 import json
 from pathlib import Path
