@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,6 @@ from equivdm.backbones import targets_of
 from equivdm.backbones.base import Base, DenoiserModule
 from equivdm.config import BackboneConfig, LoraConfig
 from equivdm.errors import UsageError
-
-if TYPE_CHECKING:
-    import peft
 
 _BASE = "base.json"
 
@@ -125,7 +122,7 @@ def merge_adapter(denoiser: DenoiserModule, folder: Path) -> None:
     peft.PeftModel.from_pretrained(body, str(folder)).merge_and_unload()
 
 
-def _peft() -> "peft":
+def _peft() -> Any:
     try:
         import peft
     except ModuleNotFoundError as error:

@@ -1,5 +1,7 @@
 """What a training job starts from: the backbone's own weights or a model of the store, with adapters or without."""
 
+from typing import Any
+
 from equivdm.backbones import build_denoiser, build_empty, targets_of
 from equivdm.backbones.base import DenoiserModule
 from equivdm.errors import UsageError
@@ -22,9 +24,9 @@ def start_of(config: TrainJob, store: Store) -> ModelRecord | None:
     return start
 
 
-def start_identity(config: TrainJob, start: ModelRecord | None) -> dict[str, object]:
+def start_identity(config: TrainJob, start: ModelRecord | None) -> dict[str, Any]:
     """Return what of it can change the weights: nothing where nothing is given, so that models keep their keys."""
-    adapters = {"lora": config.lora.model_dump(mode="json")} if config.lora else {}
+    adapters: dict[str, Any] = {"lora": config.lora.model_dump(mode="json")} if config.lora else {}
     return adapters | ({"start": [start.key, start.weights]} if start else {})
 
 
