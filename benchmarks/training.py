@@ -68,7 +68,8 @@ def _batch(size: int, seed: int) -> Batch:
     latents, noise = torch.randn(2, size, 3, FRAMES, CELLS, CELLS, generator=generator)
     control = torch.randint(0, 256, (size, FRAMES, PIXELS, PIXELS), dtype=torch.uint8, generator=generator)
     tokens = torch.randint(1, 100, (size, len(tokenize("word"))), generator=generator)
-    return Batch(latents, (noise,), torch.rand(size, generator=generator), Conditions(tokens, control))
+    conditions = Conditions(tokens, control, torch.full((size,), 8.0))
+    return Batch(latents, (noise,), torch.rand(size, generator=generator), conditions)
 
 
 # The cost of the loop
