@@ -222,6 +222,18 @@ Parameterisation = Literal["epsilon", "v", "x0", "flow"]
 """What a denoiser predicts of x_t = a x_0 + b eps: eps; a eps - b x_0; x_0; or eps - x_0."""
 
 
+class LoraConfig(Config):
+    """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685): W stays, alpha / rank * B A is trained beside it."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of B A: a layer of n inputs and m outputs gets rank * (n + m) weights."""
+    alpha: float = Field(default=16.0, gt=0)
+    """Scale of B A, times the rank."""
+    targets: tuple[str, ...] = ()
+    """Linear layers that get one: ends of their names, such as `to_q` or `attn1.to_out.0`. The backbone's own where
+    none is given: the attention projections; of `tiny` those of attention and MLP, which are one layer."""
+
+
 class SamplerConfig(Config):
     """How a model's ODE is solved from noise to video."""
 

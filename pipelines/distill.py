@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivdm.backbones import diffusion_of, geometry_of
+from equivdm.backbones import build_denoiser, diffusion_of, geometry_of
 from equivdm.distillation import distribution_matching_loss, fake_loss, generate
 from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
@@ -46,6 +46,7 @@ def run(config: DistillJob) -> TrainSummary:
         config,
         store,
         key,
+        build=partial(build_denoiser, teacher.backbone, seed=0),
         backbone=teacher.backbone,
         diffusion=diffusion_of(teacher.backbone, teacher.objective),
         noise=config.noise,

@@ -7,10 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, check_size, diffusion_of, geometry_of, network_identity, sampler_of
+from equivdm.backbones import check_size, diffusion_of, geometry_of, network_identity, sampler_of
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
-from equivdm.seeds import derive_seed
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import TrainJob
@@ -20,8 +19,10 @@ from pipelines.fit_config import FitConfig
 from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
+from pipelines.models import ModelRecord
 from pipelines.session import Part
 from pipelines.stages import check_clips
+from pipelines.start import check_adapters, first_network, start_identity, start_of
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from pipelines.validation import plan_validation
@@ -41,27 +42,32 @@ def run(config: TrainJob) -> TrainSummary:
         except ValueError as error:
             raise UsageError(f"backbone: {error}") from error
     clips = [row["key"] for row in chosen]
-    key = train_key(config, clips)
+    check_adapters(config)
+    start = start_of(config, store)
+    key = train_key(config, clips, start)
     validation = plan_validation(
         config,
         store,
         key,
+        build=partial(first_network, config, store, start),
         backbone=config.backbone,
         diffusion=diffusion_of(config.backbone, config.objective),
         noise=config.noise,
         sampler=sampler_of(config.backbone),
         has_loss=True,
     )
-    return fit_model(config, store, key, partial(make_recipe, config, store, clips), validation)
+    recipe = partial(make_recipe, config, store, clips, start=start)
+    return fit_model(config, store, key, recipe, validation, parent=start.key if start else None)
 
 
 def inputs(config: TrainJob, store: Store) -> tuple[Table, Items]:
     """Return the table and the one item of a job, for an audit."""
     clips = [row["key"] for row in select_clips(store, config.data)]
-    return store.table("models"), as_items([{"key": train_key(config, clips), "path": config.name}])
+    key = train_key(config, clips, start_of(config, store))
+    return store.table("models"), as_items([{"key": key, "path": config.name}])
 
 
-def train_key(config: TrainJob, clips: Sequence[str]) -> str:
+def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None = None) -> str:
     """Return the hash of all that can change the weights. The name is part of it: a model has one."""
     return fingerprint(
         {
@@ -75,6 +81,7 @@ def train_key(config: TrainJob, clips: Sequence[str]) -> str:
             "text_dropout": config.text_dropout,
             "fit": fit_identity(config.fit),
             **objective_identity(config),
+            **start_identity(config, start),
         }
     )
 
@@ -128,11 +135,17 @@ class Denoising:
 
 
 def make_recipe(
-    config: TrainJob, store: Store, clips: Sequence[str], device: torch.device, rank: int, world: int
+    config: TrainJob,
+    store: Store,
+    clips: Sequence[str],
+    device: torch.device,
+    rank: int,
+    world: int,
+    start: ModelRecord | None = None,
 ) -> Denoising:
     """Return the recipe of one worker."""
     fit, diffusion = config.fit, diffusion_of(config.backbone, config.objective)
-    denoiser = build_denoiser(config.backbone, seed=derive_seed(fit.seed, "weights"))
+    denoiser = first_network(config, store, start)
     denoiser.recompute = fit.checkpoint_activations
     samples = SampleConfig(
         seed=fit.seed,

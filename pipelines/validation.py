@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from equivdm.arrays import Frames
-from equivdm.backbones import build_codec, build_denoiser, geometry_of
-from equivdm.backbones.base import Conditions
+from equivdm.backbones import build_codec, geometry_of
+from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
 from equivdm.metrics import measure
 from equivdm.objective import Diffusion
@@ -49,6 +49,8 @@ class Validation:
     config: ValidateConfig
     clips: tuple[Row, ...]
     seed: int
+    build: Callable[[], DenoiserModule]
+    """Returns the network that the weights are of, and leaves the global random numbers alone."""
     backbone: BackboneConfig
     diffusion: Diffusion
     noise: NoiseConfig
@@ -58,8 +60,8 @@ class Validation:
 
     def __call__(self, weights: Mapping[str, Tensor], step: int, device: torch.device) -> dict[str, float]:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
-        denoiser = build_denoiser(self.backbone, seed=0)  # a seed leaves the global random numbers alone
-        denoiser.load_state_dict(dict(weights))
+        denoiser = self.build()
+        denoiser.load_state_dict(dict(weights), strict=denoiser.base is None)  # averages of adapters are these alone
         network, codec = frozen(denoiser.to(device).eval(), device), build_codec(self.backbone)
         reader = ClipReader(self.store, [clip["key"] for clip in self.clips], geometry_of(self.backbone))
         located = locate(self.store, self.clips, MOTION_COLUMNS)
@@ -104,7 +106,7 @@ class Validation:
 def plan_validation(job: TrainJob | DistillJob, store: Store, key: str, **facts: Any) -> Validation | None:
     """Return the validation of the model of a key; None where the job has none.
 
-    `facts` are the model's backbone, diffusion, noise and sampler, and whether its loss says something.
+    `facts` are what builds its network, the model's backbone, diffusion, noise and sampler, and whether its loss says something.
 
     Raises UsageError where the selection of clips holds none, or the sampler does not go with the diffusion.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from equivdm.backbones.geometry import TINY, VIDEOCRAFTER2, WAN, Geometry
-from equivdm.config import BackboneConfig, Parameterisation, SamplerConfig, TinyConfig, VideoCrafter2Config
+from equivdm.config import BackboneConfig, LoraConfig, Parameterisation, SamplerConfig, TinyConfig, VideoCrafter2Config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,18 @@ ControlForm = Literal["pixels", "latents", "none"]
 
 TextEncoder = Callable[[Sequence[str]], "list[np.ndarray]"]
 """From prompts to a row each, up to the prompt's end: int64 tokens [words], or float16 embeddings [words, features]."""
+
+LORA_TARGETS = {
+    "tiny": ("mix_in", "mix_out"),
+    "wan": ("to_q", "to_k", "to_v", "to_out.0"),
+    "videocrafter2": ("to_q", "to_k", "to_v", "to_out.0"),
+}
+"""Linear layers that adapters are put on where a job names none: ends of their names."""
+
+
+def targets_of(config: BackboneConfig, lora: LoraConfig) -> tuple[str, ...]:
+    """Return which linear layers get adapters."""
+    return lora.targets or LORA_TARGETS[config.kind]
 
 
 def codec_identity(config: BackboneConfig) -> dict[str, Any]:
@@ -171,6 +183,25 @@ def build_denoiser(config: BackboneConfig, seed: int | None = None) -> "equivdm.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TinyDenoiser(config)
+
+
+def build_empty(config: BackboneConfig) -> "torch.nn.Module":
+    """Return the body of the network without memory for its weights: names and shapes only."""
+    if isinstance(config, VideoCrafter2Config):
+        import torch
+
+        from equivdm.networks.videocrafter2.unet import UNet
+
+        with torch.device("meta"):
+            return UNet(config.unet)
+    if not isinstance(config, TinyConfig):
+        from equivdm.backbones.wan import folder, parts
+
+        return folder.build_empty(parts.find_part(config.model, "transformer"), parts.TRANSFORMERS)
+    import torch
+
+    with torch.device("meta"):
+        return build_denoiser(config)
 
 
 def load_exported(config: BackboneConfig, folder: Path) -> "equivdm.backbones.base.DenoiserModule":

@@ -54,10 +54,12 @@ def network() -> nn.Module:
     return net.to(memory_format=torch.channels_last)
 
 
-def with_stage(stage: int, module: nn.Module, fit: FitConfig, lr: float, updates: int) -> Engine:
+def with_stage(
+    stage: int, module: nn.Module, fit: FitConfig, lr: float, updates: int, *, universal: bool = False
+) -> Engine:
     """Return a DeepSpeed engine of a ZeRO stage."""
     parallel = fit.parallel.model_copy(update={"zero_stage": stage})
-    return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates)
+    return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates, universal=universal)
 
 
 EVERY: list[MakeEngine] = [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2, 3))]

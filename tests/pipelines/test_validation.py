@@ -43,6 +43,7 @@ def planned(config: TrainJob, store: Store) -> Validation | None:
         config,
         store,
         "key",
+        build=partial(first_network, config, store, None),
         backbone=BACKBONE,
         diffusion=diffusion_of(BACKBONE),
         noise=NoiseConfig(),

@@ -39,6 +39,11 @@ class VideoCrafter2Denoiser(DenoiserModule):
         self.network.eval()
         return self
 
+    @property
+    def body(self) -> UNet:
+        """The UNet alone, under the public names."""
+        return self.network
+
     def export(self, folder: Path, state: Mapping[str, Tensor]) -> None:
         """Write `state` under the public checkpoint's names to a folder."""
         write_weights(folder, {UNET + name.removeprefix(_NETWORK): value for name, value in state.items()})
