@@ -106,7 +106,7 @@ class Validation:
 def plan_validation(job: TrainJob | DistillJob, store: Store, key: str, **facts: Any) -> Validation | None:
     """Return the validation of the model of a key; None where the job has none.
 
-    `facts` are what builds its network, the model's backbone, diffusion, noise and sampler, and whether its loss says something.
+    `facts` are what builds its network, and backbone, diffusion, noise, sampler, and whether its loss says something.
 
     Raises UsageError where the selection of clips holds none, or the sampler does not go with the diffusion.
     """

@@ -1,12 +1,13 @@
 """Validation while a model trains: deterministic, of the averaged weights, and without a trace in the training."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from equivdm.backbones import build_denoiser, diffusion_of
-from equivdm.config import NoiseConfig, SamplerConfig
+from equivdm.config import LoraConfig, NoiseConfig, SamplerConfig
 from equivdm.errors import UsageError
 from equivdm.video.decode import decode
 from pipelines.clips import select_clips
@@ -17,6 +18,7 @@ from pipelines.loop import Dues, run
 from pipelines.models import Figure
 from pipelines.session import Session, set_up
 from pipelines.settings import SelectConfig
+from pipelines.start import first_network
 from pipelines.store import Store, open_store
 from pipelines.train import make_recipe
 from pipelines.train import run as run_job
@@ -75,6 +77,16 @@ def test_validation_leaves_no_trace_in_the_training(tmp_path: Path) -> None:
     figures = [f for f in with_.history if f.metric.startswith("val_")]
     assert {f.step for f in figures} == {3, 6, 8}
     assert {f.metric for f in figures} == {*METRICS, "val_loss"}
+
+
+def test_adapters_are_validated_on_their_base(tmp_path: Path) -> None:
+    config = job(tmp_path).model_copy(update={"lora": LoraConfig(rank=2)})
+    write_clips(open_store(config.store))
+    session = trained(config)
+    alone = planned(config, open_store(config.store))
+    assert alone is not None
+    figures = {f.metric: f.value for f in session.history if f.step == 8 and f.metric.startswith("val_")}
+    assert alone(session.ema.state_dict(), 8, CPU) == figures
 
 
 def test_the_same_weights_give_the_same_figures_and_videos(tmp_path: Path) -> None:
