@@ -1,13 +1,11 @@
 """DeepSpeed's engine in one process: equal to plain torch in every ZeRO stage, bitwise equal after a reload."""
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed
 from torch import nn
 
 from equivdm.backbones import build_denoiser
@@ -25,19 +23,10 @@ from pipelines.store import open_store
 from tests.pipelines.fit_cases import distill_job, fit_config, train_job, write_clips
 from tests.pipelines.test_models import finish
 
+pytestmark = pytest.mark.usefixtures("group")
+
 WIDE = TinyConfig(width=128, depth=2, heads=2, patch=4)
 """A network with weights too large for ZeRO 3 to keep whole."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A process group of one, as Ray Train makes them."""
-    store = tmp_path_factory.mktemp("group") / "store"
-    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_RANK", "0")
-        yield
-    torch.distributed.destroy_process_group()
 
 
 def settings(stage: int = 1, offload: str = "none") -> FitConfig:

@@ -24,9 +24,11 @@ from pipelines.start import start_of
 from pipelines.store import Store, open_store
 from pipelines.train import make_recipe, train_key
 from tests.pipelines.fit_cases import BACKBONE, distill_job, fit_config, train_job, write_clips
-from tests.pipelines.test_engines import group, with_stage  # noqa: F401  # a fixture, used by all
+from tests.pipelines.test_engines import with_stage
 
 CPU = torch.device("cpu")
+
+pytestmark = pytest.mark.usefixtures("group")
 
 LORA = LoraConfig(rank=32, alpha=32.0)
 
@@ -117,7 +119,7 @@ def test_only_adapters_are_averaged_and_the_base_stays_bitwise(make: MakeEngine,
             assert torch.equal(part.flatten(), base[name.replace(".base_layer", "")].flatten()[: part.numel()])
 
 
-@pytest.mark.parametrize(("before", "now"), [(1, 3), (3, 2)])
+@pytest.mark.parametrize(("before", "now"), [(1, 3)])
 def test_adapters_go_on_in_another_stage(before: int, now: int, tmp_path: Path) -> None:
     job = lora_job(tmp_path)
     store = open_store(job.store)
