@@ -12,6 +12,7 @@ from equivdm.config import Bucket
 from equivdm.errors import UsageError
 from equivdm.footprint import Footprint, Micro, adapter_parameters, footprint_of
 from pipelines.config import TrainJob
+from pipelines.devices import DEVICES
 from pipelines.fit_config import FitConfig
 
 BUCKET = 500_000_000
@@ -22,25 +23,6 @@ GATHERED = 1_000_000_000
 
 _FLOAT = 4
 """Bytes of a float32."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a training runs on."""
-
-    memory: float
-    """Bytes."""
-    flops: float
-    """Dense bfloat16 operations a second at its peak, by its data sheet."""
-
-
-DEVICES: Mapping[str, Device] = {
-    "a100": Device(80e9, 312e12),
-    "h100": Device(80e9, 989e12),
-    "h200": Device(141e9, 989e12),
-    "b200": Device(180e9, 2250e12),
-}
-"""By their data sheets (NVIDIA; A100 and H100 as SXM with 80 GB)."""
 
 
 @dataclass(frozen=True)

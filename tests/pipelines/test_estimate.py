@@ -12,8 +12,9 @@ from equivdm.ema import Ema
 from equivdm.errors import UsageError
 from jobs.cli import main
 from pipelines.config import TrainJob
+from pipelines.devices import DEVICES
 from pipelines.engines import descend, make_deepspeed
-from pipelines.estimate import BUCKET, DEVICES, Estimate, estimate
+from pipelines.estimate import BUCKET, Estimate, estimate
 from pipelines.fit_config import FitConfig, ParallelConfig
 from pipelines.partition import held
 from pipelines.settings import CostConfig, RayConfig, StoreConfig

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from equivdm.backbones import build_denoiser
 from equivdm.backbones.base import Conditions
 from equivdm.config import TinyConfig
-from pipelines.flops import ForwardFlops, named_peak, peak_flops
+from pipelines.devices import named_peak
+from pipelines.flops import ForwardFlops, peak_flops
 from pipelines.loader import Batch
 
 
