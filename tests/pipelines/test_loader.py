@@ -119,7 +119,7 @@ def test_the_clips_reach_the_batch_as_stored(clips: tuple[Store, list[str]], tmp
     clip = ClipReader(store, keys, TINY)(one.key(0, 0))
     batch = one.batch(0)
     assert np.array_equal(batch.latents[0].numpy(), clip.latents)
-    assert np.array_equal(batch.conditions.control[0].numpy(), clip.control)
+    assert np.array_equal(batch.conditions.control[0].numpy(), clip.shown.control)
     assert 0 < float(batch.times[0]) < 1
 
 

@@ -17,7 +17,7 @@ from tests.pipelines.hand import clips_of, probe
 from tests.pipelines.small_store import fill
 from tests.pipelines.videos import preprocess_job, write_scene
 
-STAGES = ("probe", "decode", "motion", "plans", "controls", "latents")
+STAGES = ("probe", "decode", "motion", "plans", "controls", "texts", "latents")
 START = datetime(2026, 11, 23, tzinfo=UTC)
 
 
@@ -73,7 +73,7 @@ def test_a_finished_job_has_nothing_to_do_and_costs_nothing(job: PreprocessJob) 
 def test_a_changed_setting_lacks_what_depends_on_it(job: PreprocessJob) -> None:
     other = job.model_copy(update={"flow_divisor": 2})
     plan = make_plan(other)
-    assert items(plan) == {"probe": 0, "decode": 2, "motion": 2, "plans": 2, "controls": 0, "latents": 0}
+    assert items(plan) == {"probe": 0, "decode": 2, "motion": 2, "plans": 2, "controls": 0, "texts": 0, "latents": 0}
     assert plan.counts["pending"] == 3  # the video that is none ends anew too, and needs no stage
     assert plan.cpu_hours is None  # nothing was measured
 
@@ -138,6 +138,6 @@ def test_failures_and_tables_are_told_with_examples(job: PreprocessJob) -> None:
     assert failed.examples[0].path == "page.mp4"
     assert not status.ok
     tables = {table.name: table for table in status.tables}
-    assert set(tables) == {"manifest", "looks", "motion", "plans", "controls", "latents", "clips"}
+    assert set(tables) == {"manifest", "looks", "motion", "plans", "controls", "texts", "latents", "clips"}
     found = list(Path(job.store.root, "motion").glob("*.parquet"))
     assert (tables["motion"].files, tables["motion"].bytes) == (2, sum(path.stat().st_size for path in found))
