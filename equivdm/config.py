@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from equivdm.networks.videocrafter2.sizes import AutoencoderSizes, TextSizes, UNetSizes
+
 
 class Config(BaseModel):
     """A closed, frozen set of settings; the string under a field is its description."""
@@ -178,15 +180,58 @@ class WanConfig(Config):
     """Tokens that captions are cut or padded to; 512 is what Wan is trained with."""
 
 
+class VideoCrafter2Config(Config):
+    """VideoCrafter2 (arXiv 2401.09047), the paper's first backbone: text and frame rate, no dense condition."""
+
+    kind: Literal["videocrafter2"] = "videocrafter2"
+    """Name of the backbone."""
+    weights: str = Field(min_length=1)
+    """Path of the public `model.ckpt` (320 x 512), or of a .safetensors of the same names: all three networks."""
+    tokenizer: str = Field(min_length=1)
+    """Folder of a CLIP tokenizer: vocab.json and merges.txt."""
+    unet: UNetSizes = UNetSizes()
+    """Sizes of the UNet; those of the public file where none are given. Likewise the next two."""
+    autoencoder: AutoencoderSizes = AutoencoderSizes()
+    """Sizes of the autoencoder."""
+    text: TextSizes = TextSizes()
+    """Sizes of the text encoder."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "VideoCrafter2Config":
+        if self.unet.text_width != self.text.width:
+            raise ValueError(f"unet.text_width: got {self.unet.text_width}, wanted text.width, {self.text.width}")
+        shape = (self.autoencoder.latents, self.autoencoder.stride, self.unet.latents)
+        if shape != (4, 8, 4):
+            raise ValueError(
+                f"autoencoder: got {shape[0]} latents, a stride of {shape[1]}, and {shape[2]} latents of the UNet, "
+                "wanted 4, 8 and 4: give four factors, and leave the latents as they are"
+            )
+        return self
+
+
 def _tiny_by_default(value: Any) -> Any:
     return {"kind": "tiny", **value} if isinstance(value, dict) else value
 
 
-BackboneConfig = Annotated[TinyConfig | WanConfig, Field(discriminator="kind"), BeforeValidator(_tiny_by_default)]
+BackboneConfig = Annotated[
+    TinyConfig | WanConfig | VideoCrafter2Config, Field(discriminator="kind"), BeforeValidator(_tiny_by_default)
+]
 """A backbone by its `kind`; settings that name none are those of `tiny`."""
 
 Parameterisation = Literal["epsilon", "v", "x0", "flow"]
 """What a denoiser predicts of x_t = a x_0 + b eps: eps; a eps - b x_0; x_0; or eps - x_0."""
+
+
+class LoraConfig(Config):
+    """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685): W stays, alpha / rank * B A is trained beside it."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of B A: a layer of n inputs and m outputs gets rank * (n + m) weights."""
+    alpha: float = Field(default=16.0, gt=0)
+    """Scale of B A, times the rank."""
+    targets: tuple[str, ...] = ()
+    """Linear layers that get one: ends of their names, such as `to_q` or `attn1.to_out.0`. The backbone's own where
+    none is given: the attention projections; of `tiny` those of attention and MLP, which are one layer."""
 
 
 class SamplerConfig(Config):

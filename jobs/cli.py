@@ -19,7 +19,7 @@ from typing import Any, NoReturn, cast
 from equivdm.errors import EquivdmError, Stopped, UsageError
 from jobs import options
 from jobs.specs import JOBS, load_spec
-from pipelines.config import AnyJob, EvaluateJob
+from pipelines.config import AnyJob, EvaluateJob, Job, TrainJob
 
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a run that was ended by SIGTERM."""
@@ -97,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     options.demo_options(_verb(verbs, "demo", "run all five jobs at tiny size and write a report", _demo))
     for name in JOBS:
         options.spec_options(_verb(verbs, name, JOB_HELP[name], _job), f"tiny_{name}")
-    options.look_options(
+    options.plan_options(
         _verb(verbs, "plan", "say what a job would do, how long it may take and what it may cost", _plan)
     )
     options.look_options(_verb(verbs, "status", "say how a job stands: outcomes, failures, tables, last runs", _status))
@@ -141,10 +141,25 @@ def _job(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> int:
     job = load_spec(arguments.spec, arguments.settings)
+    if arguments.clip:
+        return _estimate(job, arguments)
     from jobs.look import show_plan
     from pipelines.plan import make_plan
 
-    return show_plan(make_plan(cast(AnyJob, job)), arguments.json)
+    return show_plan(make_plan(cast(AnyJob, job), arguments.device, arguments.mfu), arguments.json)
+
+
+def _estimate(job: Job, arguments: argparse.Namespace) -> int:
+    """Estimate without looking at the store: it may be empty yet."""
+    from equivdm.config import Bucket
+    from jobs.look import show_estimate
+    from pipelines.estimate import estimate
+
+    if not isinstance(job, TrainJob):
+        raise UsageError(f"--clip: got a spec of {arguments.spec}, wanted one of train: leave --clip out")
+    frames, height, width = arguments.clip
+    clip = Bucket(frames=frames, height=height, width=width)
+    return show_estimate(estimate(job, clip, arguments.device, arguments.mfu), arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jobs.show import console, counts_in_words, say
+from pipelines.estimate import Estimate
 from pipelines.garbage import Orphan
 from pipelines.plan import Plan, StagePlan
 from pipelines.status import Failures, JobStatus
@@ -36,7 +37,30 @@ def show_plan(plan: Plan, as_json: bool) -> int:
     _print(("stage", "items", "expected", "s each", "bytes each"), [_stage(stage) for stage in plan.stages])
     for line in _totals(plan):
         say(line)
+    return 0 if plan.estimate is None else show_estimate(plan.estimate, as_json=False)
+
+
+def show_estimate(found: Estimate, as_json: bool) -> int:
+    """Print what a training takes of a device, and return the exit code."""
+    if as_json:
+        return _json({**asdict(found), "bytes": found.bytes})
+    frames, height, width = found.clip
+    say(f"{found.parameters:,} weights, of which {found.trained:,} are trained; clips of {frames}x{height}x{width}")
+    places = [("device", found.on_device), ("host", found.on_host)]
+    rows = [(place, name, _gb(size)) for place, held in places for name, size in held.items()]
+    _print(("one worker", "holds", "GB"), [*rows, ("device", "in all", _gb(found.bytes))])
+    say(f"{found.device} has {found.memory / 1e9:.0f} GB: " + (found.advice or "it fits"))
+    say(
+        f"{found.flops:.3g} FLOPs a step: {found.seconds_per_step:.3g} s a step, {found.hours:,.3g} hours in all, on "
+        f"the assumption of {found.mfu:.0%} of the peak of {found.device}"
+    )
+    if found.cost is not None:
+        say(f"{found.cost:,.2f} at the prices of ray.cost")
     return 0
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:,.3g}"
 
 
 def show_status(status: JobStatus, as_json: bool) -> int:

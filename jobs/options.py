@@ -89,6 +89,31 @@ def look_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def plan_options(verb: argparse.ArgumentParser) -> None:
+    """Of `plan`."""
+    look_options(verb)
+    verb.add_argument(
+        "--clip", type=_clip, metavar="FxHxW", help="of train: estimate for clips of this size, for example 81x480x832"
+    )
+    about = "of train on GPUs: the device to estimate for (default: h200)"
+    verb.add_argument("--device", choices=("a100", "h100", "h200", "b200"), default="h200", help=about)
+    about = "share of the device's peak that is assumed (default: 0.4)"
+    verb.add_argument("--mfu", type=_share, default=0.4, metavar="M", help=about)
+
+
+def _clip(text: str) -> tuple[int, int, int]:
+    frames, *sides = text.split("x")
+    if len(sides) != 2 or not all(part.isdecimal() and int(part) for part in (frames, *sides)):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted frames x height x width such as 81x480x832")
+    return int(frames), int(sides[0]), int(sides[1])
+
+
+def _share(text: str) -> float:
+    if not re.fullmatch(r"0?\.\d+|1(\.0*)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a share above 0, of 1 at most, such as 0.4")
+    return float(text)
+
+
 def take_out_options(verb: argparse.ArgumentParser) -> None:
     """Of `quarantine retry` and `quarantine release`."""
     spec_options(verb)

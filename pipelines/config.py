@@ -1,8 +1,8 @@
 """One closed model per job. Pydantic only: a machine without torch or Ray can check and plan a job."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from equivdm.config import (
     BackboneConfig,
@@ -11,6 +11,7 @@ from equivdm.config import (
     ControlConfig,
     DecodeConfig,
     FlowConfig,
+    LoraConfig,
     NoiseConfig,
     Parameterisation,
     PlanConfig,
@@ -92,8 +93,19 @@ class TrainJob(Job):
     """Share of samples that see an empty dense condition."""
     text_dropout: float = Field(default=0.1, ge=0, le=1)
     """Share of samples that see an empty caption."""
+    lora: LoraConfig | None = None
+    """Train low-rank adapters on the frozen network, and export only them; the whole network where none is given."""
+    start: Name | None = None
+    """Model of the store to go on from, or to put adapters on: the newest of that name, of the same backbone. The
+    backbone's own weights where none is given: published ones, or, of `tiny`, random ones."""
     fit: FitConfig = FitConfig()
     """Steps, batch, seed, optimizer, workers."""
+
+    @model_validator(mode="after")
+    def _starts_elsewhere(self) -> Self:
+        if self.start == self.name:
+            raise ValueError(f"start: got {self.start!r}, which is the model's own name: give one of them another")
+        return self
 
 
 class DistillJob(Job):

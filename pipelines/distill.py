@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivdm.backbones import diffusion_of, geometry_of
+from equivdm.backbones import build_denoiser, diffusion_of, geometry_of
 from equivdm.distillation import distribution_matching_loss, fake_loss, generate
 from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
@@ -17,14 +17,16 @@ from pipelines.clips import select_clips
 from pipelines.config import DistillJob
 from pipelines.engines import Engine, descend, frozen
 from pipelines.fit import TrainSummary, fit_model
+from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.models import ModelRecord, load_weights, newest_model
+from pipelines.models import STUDENT_SAMPLER, ModelRecord, load_weights, newest_model
 from pipelines.session import Part
 from pipelines.stages import check_clips
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from pipelines.train import fit_identity
+from pipelines.validation import plan_validation
 
 VERSION = 1
 """Raised when the same teacher, clips and config would give other weights."""
@@ -40,7 +42,19 @@ def run(config: DistillJob) -> TrainSummary:
     # Resolved, so that the student's row says what it was made with.
     config = config.model_copy(update={"noise": config.noise or teacher.noise})
     key = distill_key(config, teacher, clips)
-    return fit_model(config, store, key, partial(make_recipe, config, store, teacher, clips), parent=teacher.key)
+    validation = plan_validation(
+        config,
+        store,
+        key,
+        build=partial(build_denoiser, teacher.backbone, seed=0),
+        backbone=teacher.backbone,
+        diffusion=diffusion_of(teacher.backbone, teacher.objective),
+        noise=config.noise,
+        sampler=STUDENT_SAMPLER,
+        has_loss=False,
+    )
+    recipe = partial(make_recipe, config, store, teacher, clips)
+    return fit_model(config, store, key, recipe, validation, parent=teacher.key)
 
 
 def inputs(config: DistillJob, store: Store) -> tuple[Table, Items]:
@@ -77,6 +91,7 @@ class Distillation:
 
     parts: Mapping[str, Part]
     loader: Loader
+    forward_flops: ForwardFlops
     teacher: Callable[..., Any]
     fake_updates: int
     diffusion: Diffusion
@@ -90,6 +105,12 @@ class Distillation:
     def replaced(self, batch: list[Batch]) -> tuple[str, ...]:
         """Return what is wrong with clips that others stand in for."""
         return tuple(why for part in batch for why in part.replaced)
+
+    def flops(self, batch: list[Batch]) -> float:
+        """Return the FLOPs of a step: of each update one pass forward and one backward, and the passes beside them."""
+        *fakes, last = batch
+        fake_updates = sum((1 + 3) * self.forward_flops(part) for part in fakes)  # the student generates
+        return fake_updates + (2 + 3) * self.forward_flops(last)  # teacher and fake score judge
 
     def update(self, engines: Mapping[str, Engine], batch: list[Batch], step: int) -> dict[str, Tensor]:
         """Do one step."""
@@ -149,4 +170,5 @@ def make_recipe(
         replace_bad=fit.on_bad_clip == "skip",
     )
     loader = Loader(samples, clips, ClipReader(store, clips, geometry_of(teacher.backbone)), rank, world)
-    return Distillation(parts, loader, frozen(network, device), config.fake_updates, diffusion, device)
+    flops, teaching = ForwardFlops(network), frozen(network, device)
+    return Distillation(parts, loader, flops, teaching, config.fake_updates, diffusion, device)

@@ -12,6 +12,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from pipelines.fit_config import FitConfig, OptimizerConfig
+from pipelines.partition import held, is_adapted
 
 STATE = "state"
 """Folder or file of an engine's state."""
@@ -127,15 +128,13 @@ class PlainEngine:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        torch.save([part.state_dict() for part in self._parts], folder / STATE)
+        torch.save([held(self.module), self._optimizer.state_dict(), self._schedule.state_dict()], folder / STATE)
 
     def load(self, folder: Path) -> None:
-        for part, state in zip(self._parts, torch.load(folder / STATE, weights_only=True), strict=True):
-            part.load_state_dict(state)
-
-    @property
-    def _parts(self) -> tuple[Any, ...]:
-        return self.module, self._optimizer, self._schedule
+        weights, optimizer, schedule = torch.load(folder / STATE, weights_only=True)
+        self.module.load_state_dict(weights, strict=not is_adapted(self.module))
+        self._optimizer.load_state_dict(optimizer)
+        self._schedule.load_state_dict(schedule)
 
 
 def make_optimizer(
@@ -209,12 +208,12 @@ class DeepSpeedEngine:
             self._norm = torch.as_tensor(self._engine.get_global_grad_norm())
 
     def save(self, folder: Path) -> None:
-        self._engine.save_checkpoint(str(folder), tag=STATE, save_latest=False)
+        self._engine.save_checkpoint(str(folder), tag=STATE, save_latest=False, exclude_frozen_parameters=True)
 
     def load(self, folder: Path) -> None:
         if not (folder / STATE).is_dir():  # DeepSpeed itself may go on without
             raise FileNotFoundError(f"no state of a DeepSpeed engine at {folder}")
-        self._engine.load_checkpoint(str(folder), tag=STATE)
+        self._engine.load_checkpoint(str(folder), tag=STATE, load_module_strict=not is_adapted(self.module))
 
 
 def make_deepspeed(

@@ -48,8 +48,9 @@ def summarise(session: Session) -> None:
             session.history.append(Figure(session.step, name, sum(values)))
     session.pending.clear()
     taken = torch.tensor(session.pace.take(), dtype=torch.float64, device=session.device)
-    seconds, waited = (_sum_over_workers(taken) / _workers()).tolist()
-    session.speeds += [Figure(session.step, *each) for each in speed(session.fit.batch, seconds, waited).items()]
+    seconds, waited, flops = (_sum_over_workers(taken) / _workers()).tolist()
+    found = speed(session.fit.batch, seconds, waited, flops, session.peak)
+    session.speeds += [Figure(session.step, *each) for each in found.items()]
 
 
 def latest(session: Session) -> dict[str, float]:

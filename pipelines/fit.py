@@ -22,6 +22,7 @@ from pipelines.room import check_room
 from pipelines.session import MakeRecipe
 from pipelines.settings import RayConfig, Resources
 from pipelines.store import Store
+from pipelines.validation import Validation
 from pipelines.worker import FitTask, Outcome, train_worker
 
 _POLL_S = 0.5
@@ -53,7 +54,12 @@ class TrainSummary:
 
 
 def fit_model(
-    job: TrainJob | DistillJob, store: Store, key: str, make_recipe: MakeRecipe, parent: str | None = None
+    job: TrainJob | DistillJob,
+    store: Store,
+    key: str,
+    make_recipe: MakeRecipe,
+    validation: Validation | None = None,
+    parent: str | None = None,
 ) -> TrainSummary:
     """Train the model of a key unless it is there, and record it. The same call again continues a stopped run.
 
@@ -64,7 +70,7 @@ def fit_model(
     if record := find_model(store, key):
         return TrainSummary(job.job, time.monotonic() - started, record, fresh=False)
     share(job.fit.batch, 0, job.fit.parallel.workers, job.fit.accumulate)  # before any worker starts
-    task = FitTask(key, f"{job.job} {job.name}", store, job.fit, make_recipe)
+    task = FitTask(key, f"{job.job} {job.name}", store, job.fit, make_recipe, validation)
     with ray_session(job.ray):
         outcome = train(task, job.ray)
     if outcome.problem is not None:

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from equivdm.config import Config
+from equivdm.config import Config, FlowConfig, SamplerConfig
+from pipelines.settings import SelectConfig
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """What a moving average keeps at each step."""
@@ -61,6 +62,20 @@ class ParallelConfig(Config):
         return self
 
 
+class ValidateConfig(Config):
+    """Sample videos for a few clips while a model trains, and measure them."""
+
+    every: int = Field(default=100, ge=1)
+    """Steps between two validations; there is one after the last step too."""
+    data: SelectConfig
+    """The clips: a few, which `data.exclude` of the job holds out of training. Each is sampled with its own warped
+    noise, the same every time."""
+    sampler: SamplerConfig | None = None
+    """Solver; what suits the model where none is given."""
+    flow: FlowConfig = FlowConfig()
+    """The estimator that judges motion."""
+
+
 class FitConfig(Config):
     """What training and distillation share."""
 
@@ -81,6 +96,9 @@ class FitConfig(Config):
     """Steps between two reported losses."""
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between two checkpoints."""
+    validation: ValidateConfig | None = None
+    """Videos sampled while it trains: figures `val_...` beside the loss, and files in the model's folder. No weight
+    depends on it."""
     on_nan: Literal["stop", "skip"] = "stop"
     """What a loss or a gradient that is not finite does: `skip` leaves that step's update out, on all workers. A run
     that it stopped goes on from its checkpoint with `skip`. No part of the fingerprint: runs that meet none are alike.

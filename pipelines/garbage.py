@@ -1,7 +1,8 @@
 """Files of a store that nothing names: what was written by a run that did not live to commit it, or lost to another.
 
     data file     in a table's folder, and not in its log
-    weights       of a model that has no row: of a run that ended between the two; it writes them again when it resumes
+    weights       of a model that has no row: of a run that ended between the two; it writes them again when it resumes;
+                  the videos of its validations stay as long as its checkpoints do
     video         of a set of videos, without a row of its own
     checkpoint    of a model that is finished, and is never trained on; those of an unfinished one are its resume
     remains       of a file that was never whole, and write probes
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipelines.models import VALIDATION
 from pipelines.progress import progress
 from pipelines.schemas import SCHEMAS
 from pipelines.store import Store
@@ -98,10 +100,15 @@ class _Names:
         if top in SCHEMAS:
             return name == below and name.endswith(".parquet") and path not in self._named(top)
         if top == "weights":
-            return first != name and first not in self._named("model keys")
+            return first != name and first not in self._named("model keys") and not self._in_training(first, below)
         if top == "runs":
             return first != name and first in self._named("model keys")
         return _VIDEO.fullmatch(path) is not None and path not in self._named("video files")
+
+    def _in_training(self, key: str, below: str) -> bool:
+        """Whether a file is of a validation, and its model's run has checkpoints."""
+        validates = below.startswith(f"{key}/{VALIDATION}/")
+        return validates and self._store.filesystem.exists(self._store.path("runs", key))
 
     def _named(self, what: str) -> frozenset[str]:
         if what not in self._known:

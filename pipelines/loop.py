@@ -20,17 +20,27 @@ class Notice(NamedTuple):
     """Whether to end then."""
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 def unheard() -> Notice:
     """Nobody tells anything."""
     return Notice()
 
 
-def run(
-    session: Session,
-    on_report: Callable[[], None],
-    on_checkpoint: Callable[[], None],
-    hear: Callable[[], Notice] = unheard,
-) -> None:
+class Dues(NamedTuple):
+    """What is done now and then, after a step."""
+
+    report: Callable[[], None] = nothing
+    """Tell the latest figures."""
+    save: Callable[[], None] = nothing
+    """Write a checkpoint."""
+    validate: Callable[[], None] = nothing
+    """Add figures of the averaged weights to the history."""
+
+
+def run(session: Session, dues: Dues = Dues(), hear: Callable[[], Notice] = unheard) -> None:  # noqa: B008
     """Do the steps that are left, or those until `hear`, which is asked after every step, says stop.
 
     Raises Diverged where a metric stops being a number, or too many updates were left out.
@@ -41,16 +51,20 @@ def run(
         pace.arrived()
         advance(session, batch, step)
         notice = hear()
+        validates = fit.validation is not None and is_due(session.step, fit.validation.every, fit.steps)
         reports, saves = (is_due(session.step, every, fit.steps) for every in (fit.report_every, fit.checkpoint_every))
         saves = saves or notice.save
-        if reports or saves:
+        if reports or saves or validates:
             collect(session)  # a device has done its work then, so that the step's time is counted whole
-        pace.stepped()
+        pace.stepped(session.recipe.flops(batch) if session.peak else 0.0)
         if reports:
             summarise(session)
-            on_report()
+        if validates:
+            dues.validate()
+        if reports:
+            dues.report()
         if saves:
-            on_checkpoint()
+            dues.save()
         if notice.stop:
             return
         pace.resume()

@@ -28,8 +28,17 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 """Name of the weights in a model's folder, where they are one file."""
 
+ADAPTER = "adapter_model.safetensors"
+"""Name of the weights where only adapters were trained; it is peft's."""
+
 FILES = "SHA256SUMS"
 """Name of the list of its files, where they are several; `sha256sum -c` reads it."""
+
+VALIDATION = "validation"
+"""Folder in a model's folder with the videos that were sampled while it trained."""
+
+STUDENT_SAMPLER = SamplerConfig(kind="euler", steps=1)
+"""What suits a model that was distilled to one step."""
 
 
 class Figure(NamedTuple):
@@ -58,7 +67,7 @@ class ModelRecord:
     config: str
     """The job that made it, as JSON."""
     parent: str | None
-    """Key of the teacher."""
+    """Key of the teacher, or of the model that training went on from."""
     steps: int
     history: tuple[Figure, ...]
     seconds: float
@@ -106,13 +115,18 @@ def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"], module: 
         store: where to.
         key: of the model.
         state: weights under the names of the module's `state_dict`, such as their average.
-        module: whose they are; a backbone's denoiser knows in which form others read it.
+        module: whose they are; a backbone's denoiser knows in which form others read it. Of one with adapters the
+            state has these only, and they are written as peft reads them.
     """
     from equivdm.backbones.base import DenoiserModule, write_weights
 
     with tempfile.TemporaryDirectory(prefix="equivdm-") as name:
         folder = Path(name)
-        if isinstance(module, DenoiserModule):
+        if isinstance(module, DenoiserModule) and module.base:
+            from equivdm.adapters import save_adapter
+
+            save_adapter(folder, module, state)
+        elif isinstance(module, DenoiserModule):
             module.export(folder, state)
         else:
             write_weights(folder, state)
@@ -175,11 +189,26 @@ def load_denoiser(
 
 
 def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
-    """Return a model's network on the CPU with its averaged weights, in evaluation mode."""
+    """Return a model's network on the CPU with its averaged weights, in evaluation mode; adapters are merged into it.
+
+    Raises UsageError where adapters were trained on other weights than their base now has.
+    """
     from equivdm.backbones import load_exported
 
     with store.local_folder(record.folder) as folder:
-        return load_exported(record.backbone, folder).eval()
+        if not (folder / ADAPTER).is_file():
+            return load_exported(record.backbone, folder).eval()
+        return _with_adapter(store, record, folder).eval()
+
+
+def _with_adapter(store: Store, record: ModelRecord, folder: Path) -> "DenoiserModule":
+    from equivdm.adapters import merge_adapter, read_base
+    from equivdm.backbones import build_denoiser
+
+    base = find_model(store, record.parent) if record.parent else None
+    denoiser = load_weights(store, base) if base else build_denoiser(record.backbone, read_base(folder).seed)
+    merge_adapter(denoiser, folder)
+    return denoiser
 
 
 def _rows(store: Store) -> dict[str, dict[str, Any]]:
@@ -202,7 +231,7 @@ def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRec
         backbone=backbone,
         objective=_objective(row, rows),
         noise=_noise(row, rows),
-        sampler=SamplerConfig(kind="euler", steps=1) if student else sampler_of(backbone),
+        sampler=STUDENT_SAMPLER if student else sampler_of(backbone),
     )
 
 

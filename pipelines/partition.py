@@ -12,8 +12,15 @@ from torch import Tensor, nn
 
 
 def held(module: nn.Module) -> dict[str, Tensor]:
-    """Return weights and buffers by name, without copying them: each whole, or this worker's flat part of it."""
-    return dict(module.state_dict()) | {name: parameter.ds_tensor for name, parameter in _partitioned(module).items()}
+    """Return what is trained, and buffers, by name, without copying: each whole, or this worker's flat part of it."""
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    parts = module.state_dict() | {name: parameter.ds_tensor for name, parameter in _partitioned(module).items()}
+    return {name: part for name, part in parts.items() if name not in frozen}
+
+
+def is_adapted(module: nn.Module) -> bool:
+    """Whether some of the weights are frozen, so that what is trained is less than the module."""
+    return not all(parameter.requires_grad for parameter in module.parameters())
 
 
 def whole(module: nn.Module, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 
 import numpy as np
 import pyarrow as pa
 
+from equivdm.config import Bucket
 from pipelines import preprocess
 from pipelines.arrow import compute
 from pipelines.batch import Items, count, pending
+from pipelines.clips import select_clips
 from pipelines.config import AnyJob, DistillJob, PreprocessJob, RenderJob, TrainJob
+from pipelines.estimate import Estimate, estimate
 from pipelines.inputs import job_inputs
 from pipelines.manifest import unknown_videos
 from pipelines.progress import progress
@@ -76,10 +80,14 @@ class Plan:
     cost: float | None
     """None without prices, too."""
     currency: str
+    estimate: Estimate | None
+    """Of training on GPUs."""
 
 
-def make_plan(config: AnyJob) -> Plan:
+def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4) -> Plan:
     """Plan a job. Nothing is computed, and nothing written but the store's own write probe.
+
+    `device` and `mfu` are those of `pipelines.estimate`, for training on GPUs.
 
     Raises UsageError where the job cannot work as given.
     """
@@ -108,7 +116,17 @@ def make_plan(config: AnyJob) -> Plan:
         bytes=_total([(stage.expected, stage.bytes_each, 1.0) for stage in stages]),
         cost=_cost(cpu_hours, gpu_hours, prices),
         currency="" if prices is None else prices.currency,
+        estimate=_estimated(config, store, device, mfu),
     )
+
+
+def _estimated(config: AnyJob, store: Store, device: str, mfu: float) -> Estimate | None:
+    """Return what a training on GPUs takes for the largest clips that it is to see."""
+    if not isinstance(config, TrainJob) or not config.fit.parallel.gpus_per_worker:
+        return None
+    sizes = {(row["frames"], row["height"], row["width"]) for row in select_clips(store, config.data)}
+    frames, height, width = max(sizes, key=prod)
+    return estimate(config, Bucket(frames=frames, height=height, width=width), device, mfu)
 
 
 def measured(store: Store, job: str) -> tuple[dict[str, Sums], tuple[str, ...]]:

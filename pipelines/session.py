@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from equivdm.ema import Ema
 from pipelines.engines import Engine, MakeEngine
 from pipelines.fit_config import FitConfig
+from pipelines.flops import peak_flops
 from pipelines.models import Figure
 from pipelines.pace import Pace
 from pipelines.partition import held
@@ -39,6 +40,10 @@ class Recipe(Protocol):
 
     def replaced(self, batch: Any) -> Sequence[str]:
         """Return for each sample of a batch whose clip cannot be read, and for which another stands in, the reason."""
+        ...
+
+    def flops(self, batch: Any) -> float:
+        """Return the model FLOPs of a step on this worker."""
         ...
 
     def update(self, engines: Mapping[str, Engine], batch: Any, step: int) -> dict[str, Tensor]:
@@ -71,6 +76,8 @@ class Session:
     pace: Pace = field(default_factory=Pace)
     bad_clips: list[str] = field(default_factory=list)
     """What is wrong with clips that this worker replaced since the last report."""
+    peak: float | None = None
+    """Peak FLOP/s of the device, where it is known."""
     saved: int = 0
     """Steps of the latest checkpoint; 0 where there is none."""
 
@@ -86,4 +93,4 @@ def set_up(recipe: Recipe, fit: FitConfig, device: torch.device, make_engine: Ma
         name: make_engine(part.module.to(device), fit, part.lr, part.updates) for name, part in recipe.parts.items()
     }
     ema = Ema(held(next(iter(engines.values())).module), fit.ema)
-    return Session(recipe, fit, device, engines, ema)
+    return Session(recipe, fit, device, engines, ema, peak=peak_flops(device))

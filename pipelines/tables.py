@@ -43,6 +43,11 @@ from pipelines.patience import FAULTS, Patience, patiently
 from pipelines.schemas import SCHEMAS
 from pipelines.states import SCHEMA, SETTLED, Row, States, fresh_rows, states_of
 
+_PARQUET = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+"""Bytes that have changed are an error, and never other numbers. Files without checksums are read as they are."""
+
 _COMMIT_TRIES = 100
 
 
@@ -196,7 +201,7 @@ class Table:
         paths = [f"{self.folder}/{name}" for name in names]
 
         def read() -> pa.Table:
-            dataset = ds.dataset(paths, schema=self.schema, filesystem=self.filesystem, format="parquet")
+            dataset = ds.dataset(paths, schema=self.schema, filesystem=self.filesystem, format=_PARQUET)
             return dataset.to_table(columns=list(columns))
 
         return patiently(self.url, read)
@@ -255,7 +260,9 @@ class Table:
 
     def _write_file(self, rows: Sequence[Row]) -> tuple[str, int]:
         sink = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=self.schema), sink, compression="zstd")
+        pq.write_table(
+            pa.Table.from_pylist(list(rows), schema=self.schema), sink, compression="zstd", write_page_checksum=True
+        )
         data = sink.getvalue()
         name = f"{rows[0]['key'][:16]}-{hashlib.sha256(data).hexdigest()}.parquet"
         patiently(self.url, lambda: self._pipe(name, data))

@@ -7,22 +7,25 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, check_size, diffusion_of, geometry_of, network_identity
+from equivdm.backbones import check_size, diffusion_of, geometry_of, network_identity, sampler_of
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
-from equivdm.seeds import derive_seed
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import TrainJob
 from pipelines.engines import Engine, descend
 from pipelines.fit import TrainSummary, fit_model
 from pipelines.fit_config import FitConfig
+from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
+from pipelines.models import ModelRecord
 from pipelines.session import Part
 from pipelines.stages import check_clips
+from pipelines.start import check_adapters, first_network, start_identity, start_of
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
+from pipelines.validation import plan_validation
 
 VERSION = 1
 """Raised when the same clips and config would give other weights."""
@@ -39,16 +42,32 @@ def run(config: TrainJob) -> TrainSummary:
         except ValueError as error:
             raise UsageError(f"backbone: {error}") from error
     clips = [row["key"] for row in chosen]
-    return fit_model(config, store, train_key(config, clips), partial(make_recipe, config, store, clips))
+    check_adapters(config)
+    start = start_of(config, store)
+    key = train_key(config, clips, start)
+    validation = plan_validation(
+        config,
+        store,
+        key,
+        build=partial(first_network, config, store, start),
+        backbone=config.backbone,
+        diffusion=diffusion_of(config.backbone, config.objective),
+        noise=config.noise,
+        sampler=sampler_of(config.backbone),
+        has_loss=True,
+    )
+    recipe = partial(make_recipe, config, store, clips, start=start)
+    return fit_model(config, store, key, recipe, validation, parent=start.key if start else None)
 
 
 def inputs(config: TrainJob, store: Store) -> tuple[Table, Items]:
     """Return the table and the one item of a job, for an audit."""
     clips = [row["key"] for row in select_clips(store, config.data)]
-    return store.table("models"), as_items([{"key": train_key(config, clips), "path": config.name}])
+    key = train_key(config, clips, start_of(config, store))
+    return store.table("models"), as_items([{"key": key, "path": config.name}])
 
 
-def train_key(config: TrainJob, clips: Sequence[str]) -> str:
+def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None = None) -> str:
     """Return the hash of all that can change the weights. The name is part of it: a model has one."""
     return fingerprint(
         {
@@ -62,6 +81,7 @@ def train_key(config: TrainJob, clips: Sequence[str]) -> str:
             "text_dropout": config.text_dropout,
             "fit": fit_identity(config.fit),
             **objective_identity(config),
+            **start_identity(config, start),
         }
     )
 
@@ -88,6 +108,7 @@ class Denoising:
     parts: Mapping[str, Part]
     loader: Loader
     diffusion: Diffusion
+    forward_flops: ForwardFlops
     device: torch.device
 
     def batch(self, step: int) -> Batch:
@@ -97,6 +118,10 @@ class Denoising:
     def replaced(self, batch: Batch) -> tuple[str, ...]:
         """Return what is wrong with clips that others stand in for."""
         return batch.replaced
+
+    def flops(self, batch: Batch) -> float:
+        """Return the FLOPs of one pass forward and one backward."""
+        return 3 * self.forward_flops(batch)
 
     def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
         """Do one step of denoising."""
@@ -110,11 +135,17 @@ class Denoising:
 
 
 def make_recipe(
-    config: TrainJob, store: Store, clips: Sequence[str], device: torch.device, rank: int, world: int
+    config: TrainJob,
+    store: Store,
+    clips: Sequence[str],
+    device: torch.device,
+    rank: int,
+    world: int,
+    start: ModelRecord | None = None,
 ) -> Denoising:
     """Return the recipe of one worker."""
     fit, diffusion = config.fit, diffusion_of(config.backbone, config.objective)
-    denoiser = build_denoiser(config.backbone, seed=derive_seed(fit.seed, "weights"))
+    denoiser = first_network(config, store, start)
     denoiser.recompute = fit.checkpoint_activations
     samples = SampleConfig(
         seed=fit.seed,
@@ -127,4 +158,5 @@ def make_recipe(
     )
     reader = ClipReader(store, clips, geometry_of(config.backbone))
     loader = Loader(samples, clips, reader, rank, world)
-    return Denoising({"denoiser": Part(denoiser, fit.optimizer.lr)}, loader, diffusion, device)
+    parts = {"denoiser": Part(denoiser, fit.optimizer.lr)}
+    return Denoising(parts, loader, diffusion, ForwardFlops(denoiser), device)

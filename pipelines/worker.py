@@ -12,13 +12,14 @@ from pipelines.checkpoints import Misfit, must_reshard, read_state, resume, save
 from pipelines.engines import make_deepspeed
 from pipelines.figures import Diverged, latest
 from pipelines.fit_config import FitConfig
-from pipelines.loop import run
+from pipelines.loop import Dues, run
 from pipelines.models import Figure, save_weights
 from pipelines.notices import Ears
 from pipelines.partition import whole
 from pipelines.reshard import universal
 from pipelines.session import MakeRecipe, Session, set_up
 from pipelines.store import Store
+from pipelines.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class FitTask:
     store: Store
     fit: FitConfig
     make_recipe: MakeRecipe
+    validation: Validation | None = None
+    """What is done every so many steps with the averaged weights."""
     board: Any = None
     """Handle of the actor between the workers and the driver."""
 
@@ -62,8 +65,12 @@ def train_worker(task: FitTask) -> Outcome:
     try:
         session = begin(task, ray.train.torch.get_device(), rank, world)
         report(session, task, rank)
-        ears = Ears(task.board, session.device, rank)
-        run(session, lambda: report(session, task, rank), lambda: save(session, rank, world), ears.hear)
+        dues = Dues(
+            report=lambda: report(session, task, rank),
+            save=lambda: save(session, rank, world),
+            validate=lambda: validate(session, task.validation, rank),
+        )
+        run(session, dues, Ears(task.board, session.device, rank).hear)
     except (Misfit, Diverged) as fault:
         # Returned, not raised: Ray Train would try the same again.
         return Outcome(problem=str(fault))
@@ -90,6 +97,18 @@ def begin(task: FitTask, device: torch.device, rank: int, world: int) -> Session
         with converted if converts else nullcontext(Path(folder)) as engines:
             resume(session, state, engines)
         return session
+
+
+def validate(session: Session, validation: Validation | None, rank: int) -> None:
+    """Add the figures of a validation to the history, which the first worker keeps. Every worker must call it."""
+    if validation is None:
+        return
+    average = whole(session.main, session.ema.state_dict())
+    if rank == 0:
+        found = validation(average, session.step, session.device)
+        session.history += [Figure(session.step, *each) for each in found.items()]
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # here, where nobody's seconds count
 
 
 def report(session: Session, task: FitTask, rank: int) -> None:

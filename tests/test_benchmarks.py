@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import noise as benchmark
-from benchmarks import peers, preprocess
+from benchmarks import peers, preprocess, training
 from benchmarks.cpu import CpuSeconds
 from benchmarks.figures import Figure, run_python
 
@@ -91,6 +91,17 @@ def test_every_case_of_preprocess_runs_at_small_sizes(case: str, bars: int) -> N
     figures = preprocess.measure(case, quick=True, clips=2)
     assert sum(figure.wanted is not None for figure in figures) == bars
     assert all(figure.measured > 0 for figure in figures if figure.wanted is not None)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("case", ["a", "b"])
+def test_every_case_of_training_runs_at_small_sizes(case: str) -> None:
+    (figure,) = training.measure(case, quick=True)
+    assert figure.wanted is not None
+    assert figure.measured > 0
 
 
 @pytest.mark.parametrize(("measured", "least", "met"), [(1, False, True), (3, False, False), (3, True, True)])

@@ -45,7 +45,9 @@ def test_packages_import_in_one_direction(package: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("module", ["equivdm.config", "pipelines.config", "equivdm.errors", "jobs.specs", "jobs.cli"])
+@pytest.mark.parametrize(
+    "module", ["equivdm.config", "pipelines.config", "equivdm.errors", "jobs.specs", "jobs.cli", "pipelines.estimate"]
+)
 def test_planning_a_job_loads_neither_torch_nor_ray(module: str) -> None:
     heavy = "{'torch', 'ray', 'numpy', 'cv2', 'numba', 'deltalake', 'deepspeed'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"

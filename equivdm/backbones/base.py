@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -84,9 +84,22 @@ class Denoiser(Protocol):
         ...
 
 
+class Base(NamedTuple):
+    """The network that adapters were put on."""
+
+    backbone: dict[str, Any]
+    """Its config."""
+    seed: int | None
+    """That it was built with, unless it has other weights from elsewhere."""
+    sha256: str
+    """Of all its weights."""
+
+
 class DenoiserModule(nn.Module):
     """A denoiser with weights."""
 
+    base: Base | None = None
+    """Where only adapters are trained: what they were put on."""
     _recompute: bool = False
 
     @property
@@ -98,6 +111,11 @@ class DenoiserModule(nn.Module):
     @recompute.setter
     def recompute(self, wanted: bool) -> None:
         self._recompute = wanted
+
+    @property
+    def body(self) -> nn.Module:
+        """The network that adapters are of: itself, unless it wraps another."""
+        return self
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the prediction at x_t = `latents`, t = `times`."""

@@ -17,6 +17,8 @@ from equivdm.config import (
     SamplerConfig,
     ShotsConfig,
     TinyConfig,
+    VideoCrafter2Config,
+    WanConfig,
 )
 
 MODELS = [
@@ -25,7 +27,11 @@ MODELS = [
     if isinstance(each, type) and issubclass(each, Config) and each is not Config
 ]
 
-REQUIRED: dict[type[Config], dict[str, object]] = {Bucket: {"height": 64, "width": 96, "frames": 16}}
+REQUIRED: dict[type[Config], dict[str, object]] = {
+    Bucket: {"height": 64, "width": 96, "frames": 16},
+    VideoCrafter2Config: {"weights": "model.ckpt", "tokenizer": "clip"},
+    WanConfig: {"model": "OWNER/NAME"},
+}
 """What a model cannot do without."""
 
 

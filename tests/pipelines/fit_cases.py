@@ -7,6 +7,7 @@ import numpy as np
 from equivdm.config import TinyConfig
 from equivdm.noise import plan_motion
 from equivdm.text import token_rows
+from pipelines.clips import MOTION_COLUMNS
 from pipelines.config import DistillJob, TrainJob
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
 from pipelines.identity import item_key
@@ -32,6 +33,8 @@ def write_clips(
         shift = random.uniform(-2, 2, 2)
         flow = np.broadcast_to(shift, (FRAMES - 1, pixels, pixels, 2)).astype(np.float32)
         plan = plan_motion(flow, -flow, grid=(cells, cells), per_cell=2)
+        hidden = np.zeros(flow.shape[:3], bool)
+        motion = dict(zip(MOTION_COLUMNS, (flow, -flow, hidden, hidden), strict=True))
         colour, grain = random.standard_normal((3, 1, 1, 1)), random.standard_normal((3, FRAMES, cells, cells))
         row = {
             "key": item_key("clip", number, fingerprint),
@@ -44,13 +47,14 @@ def write_clips(
             "frames": FRAMES,
             "height": pixels,
             "width": pixels,
-            "fps": 12.0,
+            "fps": 8.0,
             "caption": f"clip number {number}",
             "text": to_tensor(token_rows([f"clip number {number}"])[0]),
             "empty": to_tensor(token_rows([""])[0]),
             "control": to_tensor(random.integers(0, 256, (FRAMES, pixels, pixels), np.uint8)),
             "latents": to_tensor((colour + 0.1 * grain).astype(np.float16)),
             "plan": plan.to_bytes(),
+            **{name: to_tensor(array) for name, array in motion.items()},
         }
         rows.append(row)
     return put_clips(store, rows)

@@ -37,7 +37,7 @@ def test_a_step_updates_the_fake_score_and_then_the_student(tmp_path: Path) -> N
     later = {number: recipe.loader.batch(number) for number in (3, 4, 5)}
     assert all(torch.equal(a.noises[1], b.noises[1]) for a, b in zip(recipe.batch(1), later.values(), strict=True))
     session = set_up(recipe, fit, CPU, make_plain)
-    run_steps(session, lambda: None, lambda: None)
+    run_steps(session)
     assert [(f.step, f.metric) for f in session.history] == [(step, name) for step in (1, 2, 3, 4) for name in FIGURES]
     start = load_weights(store, teacher).state_dict()
     for name in ("student", "fake"):

@@ -54,10 +54,12 @@ def network() -> nn.Module:
     return net.to(memory_format=torch.channels_last)
 
 
-def with_stage(stage: int, module: nn.Module, fit: FitConfig, lr: float, updates: int) -> Engine:
+def with_stage(
+    stage: int, module: nn.Module, fit: FitConfig, lr: float, updates: int, *, universal: bool = False
+) -> Engine:
     """Return a DeepSpeed engine of a ZeRO stage."""
     parallel = fit.parallel.model_copy(update={"zero_stage": stage})
-    return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates)
+    return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates, universal=universal)
 
 
 EVERY: list[MakeEngine] = [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2, 3))]
@@ -198,7 +200,7 @@ def test_a_student_is_distilled_alike_in_every_stage(stage: int, accumulate: int
         fit = fit_config(steps=3, report_every=1, accumulate=parts)
         recipe = make_recipe(distill_job(str(tmp_path), fit), store, teacher, keys, torch.device("cpu"), 0, 1)
         session = set_up(recipe, fit, torch.device("cpu"), make)
-        run(session, lambda: None, lambda: None)
+        run(session)
         found.append([figure.value for figure in session.history])
     assert found[1] == pytest.approx(found[0], rel=1e-3)
 

@@ -44,7 +44,7 @@ def fit(store: Store, key: str, config: FitConfig, faults: Faults = Faults(), hi
 def alone(faults: Faults = Faults(), hidden: int = 32, **changes: object) -> Session:  # noqa: B008
     """Train the toy in this process, with plain torch."""
     session = set_up(make_toy(faults, CPU, 0, 1, hidden), settings(1).model_copy(update=changes), CPU, make_plain)
-    run(session, lambda: None, lambda: None)
+    run(session)
     return session
 
 
@@ -193,7 +193,7 @@ def test_rate_and_gradient_norm_stand_beside_the_loss() -> None:
     (net(batch) - batch.sin()).square().mean().backward()
     norm = torch.cat([parameter.grad.flatten() for parameter in net.parameters() if parameter.grad is not None]).norm()
     one = set_up(make_toy(Faults(), CPU, 0, 1), settings(1).model_copy(update={"steps": 1}), CPU, make_plain)
-    run(one, lambda: None, lambda: None)
+    run(one)
     assert next(f.value for f in one.history if f.metric == "gradient_norm") == pytest.approx(norm.item(), rel=1e-5)
 
 

@@ -1,11 +1,13 @@
 """Samples are pure functions of their place, and the noise they bring has the law it should."""
 
+import io
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pyarrow.parquet import ParquetFile
 
 from equivdm.backbones import diffusion_of
 from equivdm.backbones.geometry import TINY, WAN
@@ -123,6 +125,14 @@ def test_the_clips_reach_the_batch_as_stored(clips: tuple[Store, list[str]], tmp
     assert 0 < float(batch.times[0]) < 1
 
 
+def end_of(data: bytes, column: str) -> int:
+    """Where the bytes of a column end in a Parquet file of one row group."""
+    group = ParquetFile(io.BytesIO(data)).metadata.row_group(0)
+    chunk = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column)
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    return start + chunk.total_compressed_size
+
+
 def damage(store: Store, number: int, how: str) -> str:
     """Damage the latents or the plan of a clip of `write_clips`, and return the clip's key."""
     stage = "plans" if how == "plan" else "latents"
@@ -136,8 +146,8 @@ def damage(store: Store, number: int, how: str) -> str:
     elif how == "cut":
         store.filesystem.pipe_file(path, data[: len(data) // 2])
     else:
-        middle = len(data) // 3
-        store.filesystem.pipe_file(path, data[:middle] + bytes(200) + data[middle + 200 :])
+        end = end_of(data, {"plan": "plan"}.get(how, "latents.data"))
+        store.filesystem.pipe_file(path, data[: end - 4] + bytes(each ^ 1 for each in data[end - 4 : end]) + data[end:])
     return clip["key"]
 
 

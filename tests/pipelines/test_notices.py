@@ -1,5 +1,6 @@
 """Trainings that are told to end: they save after the step, all workers alike, and go on as if nothing had been."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import torch.distributed
 from pipelines.config import TrainJob
 from pipelines.engines import make_plain
 from pipelines.fit import run_folder
-from pipelines.loop import Notice, run
+from pipelines.loop import Dues, Notice, run
 from pipelines.models import find_model
 from pipelines.notices import Agreement
 from pipelines.session import Session, set_up
@@ -50,7 +51,7 @@ def told(notices: dict[int, Notice]) -> tuple[Session, list[int]]:
     """Train the toy with notices after some steps; also returns the steps of the checkpoints."""
     config = settings(1).model_copy(update={"checkpoint_every": NEVER})
     session, saved = set_up(make_toy(Faults(), CPU, 0, 1), config, CPU, make_plain), list[int]()
-    run(session, lambda: None, lambda: saved.append(session.step), lambda: notices.get(session.step, Notice()))
+    run(session, Dues(save=lambda: saved.append(session.step)), lambda: notices.get(session.step, Notice()))
     return session, saved
 
 
@@ -114,3 +115,19 @@ def test_sigterm_to_the_job_saves_and_costs_nothing(tmp_path: Path) -> None:
     other, _ = prepared(tmp_path / "other", config)
     resumed, whole = run_job(job).model, run_job(other).model
     assert (resumed.weights, resumed.history) == (whole.weights, whole.history)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(600)  # two starts of workers on a cluster of three nodes
+def test_a_machine_that_is_taken_back_costs_no_step_that_it_had_done(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.pipelines.drained", str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500).stdout
+    steps = [int(line) for line in (tmp_path / "diary").read_text().split()]
+    again = next(place for place in range(1, len(steps)) if steps[place] <= steps[place - 1])
+    assert steps[again] > 0  # from the checkpoint of the notice: there is no other
+    assert steps[again:] == list(range(steps[again], 30))
+    _, history = json.loads(said.splitlines()[-1])
+    plain = alone().history
+    assert [tuple(figure[:2]) for figure in history] == [figure[:2] for figure in plain]
+    assert [figure[2] for figure in history] == pytest.approx([figure.value for figure in plain], rel=1e-3)

@@ -80,7 +80,7 @@ def test_the_recipe_learns_without_ray(tmp_path: Path) -> None:
     store = open_store(job.store)
     keys = write_clips(store, count=2)
     session = set_up(make_recipe(job, store, keys, CPU, 0, 1), fit, CPU, make_plain)
-    run_steps(session, lambda: None, lambda: None)
+    run_steps(session)
     losses = [figure.value for figure in session.history if figure.is_loss]
     assert len(losses) == 3
     assert losses[-1] < 0.9 * losses[0], losses
@@ -94,7 +94,7 @@ def test_every_objective_is_learned(tmp_path: Path, objective: str) -> None:
     recipe = make_recipe(job, store, write_clips(store, count=2), CPU, 0, 1)
     session = set_up(recipe, fit, CPU, make_plain)
     before = mean_loss(recipe, session.main)
-    run_steps(session, lambda: None, lambda: None)
+    run_steps(session)
     assert mean_loss(recipe, session.main) < 0.9 * before
 
 
@@ -113,7 +113,7 @@ def test_micro_batches_change_rounding_only(tmp_path: Path) -> None:
         fit = fit_config(steps=8, accumulate=accumulate)
         job = train_job(str(tmp_path), fit)
         session = set_up(make_recipe(job, open_store(job.store), keys, CPU, 0, 1), fit, CPU, make_plain)
-        run_steps(session, lambda: None, lambda: None)
+        run_steps(session)
         histories.append(session.history)
     one, four = ([figure.value for figure in history] for history in histories)
     assert four == pytest.approx(one, rel=1e-3)
@@ -129,7 +129,7 @@ def test_clips_of_several_sizes_train_together(tmp_path: Path) -> None:
         recipe = make_recipe(train_job(str(tmp_path), fit), store, keys, CPU, 0, 1)
         assert {recipe.batch(step).latents.shape[-1] for step in range(6)} == {8, 16}
         session = set_up(recipe, fit, CPU, make_plain)
-        run_steps(session, lambda: None, lambda: None)
+        run_steps(session)
         histories.append([figure.value for figure in session.history])
     assert histories[1] == pytest.approx(histories[0], rel=1e-3)
 
@@ -143,7 +143,7 @@ def test_activations_that_are_computed_again_change_no_figure(tmp_path: Path) ->
         recipe = make_recipe(job, open_store(job.store), keys, CPU, 0, 1)
         session = set_up(recipe, fit, CPU, make_plain)
         assert session.main.recompute == recompute
-        run_steps(session, lambda: None, lambda: None)
+        run_steps(session)
         histories.append(session.history)
     assert histories[0] == histories[1]
 

@@ -30,6 +30,8 @@ class Faults:
     """The last worker's loss is NaN in these steps."""
     seconds: float = 0.0
     """Of a step."""
+    diary: str = ""
+    """File to which the last worker adds the number of each step."""
 
     def spoils(self, step: int, last: bool) -> bool:
         """Whether the loss of this step is to be NaN, on the last worker."""
@@ -38,6 +40,9 @@ class Faults:
     def strike(self, step: int, last: bool) -> None:
         """Do what goes wrong with a process in a step; `last` says that it is the last worker's."""
         time.sleep(self.seconds)
+        if self.diary and last:
+            with Path(self.diary).open("a") as stream:
+                stream.write(f"{step}\n")
         crashes, terminates = step == self.crash_at, step == self.terminate_at and last
         if not (crashes or terminates) or os.path.exists(self.marker):
             return
@@ -63,6 +68,11 @@ class Toy:
         """No sample is anything but what it should be."""
         del batch
         return ()
+
+    def flops(self, batch: Tensor) -> float:
+        """Multiplications and additions of two layers, forward and backward."""
+        weights = sum(value.numel() for value in self.parts["net"].module.parameters() if value.dim() > 1)
+        return 6.0 * weights * len(batch)
 
     def update(self, engines: Mapping[str, Engine], batch: Tensor, step: int) -> dict[str, Tensor]:
         self.faults.strike(step, last=self.slots.stop == 8)

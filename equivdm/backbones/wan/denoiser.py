@@ -110,6 +110,11 @@ class WanDenoiser(DenoiserModule):
         """Write configuration and weights to `folder`/transformer, as diffusers reads them."""
         self.network.save_pretrained(Path(folder) / "transformer")
 
+    @property
+    def body(self) -> nn.Module:
+        """Diffusers' module: what its own loaders, and peft's, take."""
+        return self.network
+
     def export(self, folder: Path, state: Mapping[str, Tensor]) -> None:
         """Write `state`, weights under the names of `state_dict`, to `folder`/transformer, as diffusers reads them."""
         with torch.device("meta"):

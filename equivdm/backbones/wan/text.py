@@ -1,7 +1,5 @@
 """Prompts as UMT5 embeddings, made as Wan's pipelines make them."""
 
-import html
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +8,7 @@ import torch
 from jaxtyping import Float16, Int64
 from torch import Tensor, nn
 
+from equivdm.backbones.prompts import clean
 from equivdm.backbones.wan.shapes import WORDS, TextEmbeddings
 
 
@@ -50,14 +49,3 @@ class WanText:
         ).to(self.encoder.device)
         embeddings = self.encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
         return embeddings.masked_fill(tokens.attention_mask[..., None] == 0, 0), tokens.attention_mask
-
-
-def clean(prompt: str) -> str:
-    """Return a prompt without HTML entities and with single blanks, as Wan's pipelines do where `ftfy` is installed.
-
-    That mends broken encodings and makes typographic quotes plain.
-    """
-    import ftfy
-
-    # Twice: captions from the web have entities of entities.
-    return re.sub(r"\s+", " ", html.unescape(html.unescape(ftfy.fix_text(prompt)))).strip()

@@ -1,7 +1,7 @@
-"""Reading the public checkpoint, `model.ckpt`, or a .safetensors of the same names."""
+"""Reading the public checkpoint, `model.ckpt`, or a .safetensors of the same names, part by part."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,63 +9,66 @@ from torch import Tensor, nn
 from equivdm.errors import UsageError
 from equivdm.networks.state import load_state
 from equivdm.networks.videocrafter2.autoencoder import Autoencoder
-from equivdm.networks.videocrafter2.sizes import AutoencoderSizes, UNetSizes
+from equivdm.networks.videocrafter2.sizes import AutoencoderSizes, TextSizes, UNetSizes
+from equivdm.networks.videocrafter2.text import TextTower
 from equivdm.networks.videocrafter2.unet import UNet
 
-UNET, AUTOENCODER, TEXT_ENCODER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
-"""What the names of each part begin with in the file."""
+UNET, AUTOENCODER, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.model."
+"""What the names of each part begin with in the file. Beside them it has the tables of the noise process."""
 
 _NAMED = 3
 """Names of each kind that an error gives."""
 
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a file holds."""
-
-    unet: UNet
-    """In evaluation mode, float32."""
-    autoencoder: Autoencoder
-    """In evaluation mode, float32, its weights frozen."""
-    text_encoder: tuple[str, ...]
-    """Names of the text encoder's tensors, which are left aside."""
-    others: tuple[str, ...]
-    """Names of everything else, left aside too: the tables of the noise process."""
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def load(path: str, unet: UNetSizes, autoencoder: AutoencoderSizes) -> Checkpoint:
-    """Return the networks of a local file, on the CPU. Code in a pickle is refused, not run.
+def load_unet(path: str, sizes: UNetSizes) -> UNet:
+    """Return the UNet of a local file, on the CPU, in float32 and evaluation mode.
 
     Args:
         path: of what torch.save wrote, the tensors in a table of their own or under `state_dict`, or a .safetensors.
-        unet: sizes of the UNet in it.
-        autoencoder: sizes of the autoencoder in it.
+            Code in a pickle is refused, not run.
+        sizes: of the network in it.
 
     Raises:
-        UsageError: where it cannot be read, or a tensor of the networks is missing, unknown or of another shape.
+        UsageError: where it cannot be read, or a tensor of the network is missing, unknown or of another shape.
     """
-    state = load_state(path, under="state_dict")
     with torch.device("meta"):  # shapes only: the file's tensors become the weights
-        network, codec = UNet(unet), Autoencoder(autoencoder)
-    _check(path, state, _prefixed(UNET, network) | _prefixed(AUTOENCODER, codec))
-    _fill(network, UNET, state)
-    _fill(codec, AUTOENCODER, state)
-    text_encoder = tuple(sorted(name for name in state if name.startswith(TEXT_ENCODER)))
-    others = tuple(sorted(name for name in state if not name.startswith((UNET, AUTOENCODER, TEXT_ENCODER))))
-    return Checkpoint(network, codec.requires_grad_(False), text_encoder, others)
+        network = UNet(sizes)
+    return _filled(network, path, UNET)
 
 
-def _prefixed(prefix: str, network: nn.Module) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in network.state_dict().items()}
+def load_autoencoder(path: str, sizes: AutoencoderSizes) -> Autoencoder:
+    """Return the autoencoder likewise, its weights frozen."""
+    with torch.device("meta"):
+        network = Autoencoder(sizes)
+    return _filled(network, path, AUTOENCODER).requires_grad_(False)
 
 
-def _check(path: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    found = {name: tensor for name, tensor in state.items() if name.startswith((UNET, AUTOENCODER))}
+def load_text(path: str, sizes: TextSizes) -> TextTower:
+    """Return the text encoder likewise, its weights frozen."""
+    with torch.device("meta"):
+        network = TextTower(sizes)
+    # OpenCLIP's own, of no use before its last block.
+    unused = ("text_projection", "logit_scale", f"transformer.resblocks.{sizes.blocks - 1}.")
+    return _filled(network, path, TEXT, unused).requires_grad_(False)
+
+
+def _filled(network: Network, path: str, prefix: str, unused: tuple[str, ...] = ()) -> Network:
+    state = load_state(path, under="state_dict")
+    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    own = {name: tensor.float() for name, tensor in own.items() if not name.startswith(unused)}
+    _check(path, prefix, own, network.state_dict())
+    network.load_state_dict(own, assign=True)
+    return network.eval()
+
+
+def _check(path: str, prefix: str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     faults = {
-        "missing": sorted(wanted.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - wanted.keys()),
+        "missing": [prefix + name for name in sorted(wanted.keys() - found.keys())],
+        "unexpected": [prefix + name for name in sorted(found.keys() - wanted.keys())],
         "of another shape": [
-            f"{name}: {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}"
+            f"{prefix}{name}: {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}"
             for name in sorted(wanted.keys() & found.keys())
             if found[name].shape != wanted[name].shape
         ],
@@ -80,9 +83,3 @@ def _check(path: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor])
 
 def _first(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-
-
-def _fill(network: nn.Module, prefix: str, state: Mapping[str, Tensor]) -> None:
-    own = {name.removeprefix(prefix): tensor.float() for name, tensor in state.items() if name.startswith(prefix)}
-    network.load_state_dict(own, assign=True)
-    network.eval()

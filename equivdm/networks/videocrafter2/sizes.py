@@ -58,6 +58,27 @@ class AutoencoderSizes(_Levels):
     """Channels of the finest level; a multiple of 32."""
 
 
+@dataclass(frozen=True)
+class TextSizes:
+    """Sizes of the text encoder. Raises ValueError where the heads do not divide the width."""
+
+    width: int = 1024
+    """Channels, as many as the UNet's `text_width`."""
+    blocks: int = 24
+    """Blocks in the file; the last one is not used."""
+    heads: int = 16
+    """Attention heads."""
+    words: int = 77
+    """Tokens of a prompt, its begin and end included."""
+    vocabulary: int = 49408
+    """Number of tokens."""
+
+    def __post_init__(self) -> None:
+        _check_width(self.width, self.heads)
+        if self.blocks < 2:
+            raise ValueError(f"blocks: got {self.blocks}, wanted at least 2: the last one is not used")
+
+
 def _check_width(width: int, divisor: int) -> None:
     if width < 1 or width % divisor:
         raise ValueError(f"width: got {width}, wanted a multiple of {divisor}: choose one that is")

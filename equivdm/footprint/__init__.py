@@ -1,0 +1,32 @@
+"""What a network takes, in closed form from its sizes: weights, bytes that a step keeps, arithmetic. No torch.
+
+Bytes kept are those that autograd holds between the forward and the backward pass of one micro-batch, in float32, or
+under bfloat16 autocast with float32 weights, whose bfloat16 copies are then kept too. They were counted tensor by
+tensor in the networks as they are; the tests count again.
+"""
+
+from equivdm.config import BackboneConfig, TinyConfig, VideoCrafter2Config
+from equivdm.footprint.base import Footprint, Linear, Micro, adapter_parameters
+from equivdm.footprint.tiny import TinyFootprint
+from equivdm.footprint.videocrafter2 import VideoCrafter2Footprint
+from equivdm.footprint.wan import WanFootprint
+
+__all__ = [
+    "Footprint",
+    "Linear",
+    "Micro",
+    "TinyFootprint",
+    "VideoCrafter2Footprint",
+    "WanFootprint",
+    "adapter_parameters",
+    "footprint_of",
+]
+
+
+def footprint_of(config: BackboneConfig) -> Footprint:
+    """Return the footprint of a backbone's denoiser. Raises UsageError for a model whose sizes cannot be known."""
+    if isinstance(config, TinyConfig):
+        return TinyFootprint(config)
+    if isinstance(config, VideoCrafter2Config):
+        return VideoCrafter2Footprint(config.unet)
+    return WanFootprint.of_model(config.model, config.words)

@@ -1,0 +1,68 @@
+"""The embedded backbone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from equivdm.config import TinyConfig
+from equivdm.footprint.base import Linear, Micro
+
+_FINE, _COARSE = 16, 32
+"""Channels of the convolutions."""
+
+_PLANES = 3 + 4 + 1
+"""Of the input: latents, dense condition, clock."""
+
+
+@dataclass(frozen=True)
+class TinyFootprint:
+    """Sizes by its config."""
+
+    config: TinyConfig
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        from equivdm.text import VOCABULARY  # loads numpy
+
+        d, patch = self.config.width, _COARSE * (self.config.patch // 2) ** 2
+        block = 3 * d * (d + 1) + 7 * d * (d + 1) + d * (5 * d + 1)
+        transformer = patch * d + d + d * patch + patch + 2 * d * (d + 1) + VOCABULARY * d + 2 * d * (d + 1)
+        film = (2 * _FINE + 2 * _COARSE + 2 * _FINE) * (d + 1)
+        return self._convolutions + transformer + film + self.config.depth * block
+
+    @property
+    def _convolutions(self) -> int:
+        pairs = [(_PLANES, _FINE), (2 * _FINE, _FINE), (_COARSE, _COARSE), (2 * _COARSE, _COARSE), (_FINE, 3)]
+        cubes = sum(9 * inputs * outputs + outputs for inputs, outputs in pairs)
+        return cubes + 4 * _FINE * _COARSE + _COARSE + _COARSE * 4 * _FINE + 4 * _FINE
+
+    @property
+    def linears(self) -> Sequence[Linear]:
+        """Attention and MLP, which are one layer in and one out."""
+        d, depth = self.config.width, self.config.depth
+        return [Linear("mix_in", d, 7 * d, depth), Linear("mix_out", 5 * d, d, depth)]
+
+    def kept(self, micro: Micro, *, mixed: bool, recompute: bool) -> float:
+        """See `Footprint`."""
+        d, patch, tokens = self.config.width, self.config.patch, micro.cells / self.config.patch**2
+        images, unit = micro.clips * micro.frames, 2 if mixed else 4
+        angles = (micro.rows * micro.columns / patch**2 + micro.frames) * (d / self.config.heads / 2)
+        block = tokens * (19 * unit * d + 2 * unit + 4 * self.config.heads) + 4 * unit * angles
+        block += (10 if mixed else 16) * micro.clips * d
+        ends = tokens * (3 * unit * d + 2 * unit) + (16 if mixed else 24) * micro.clips * d + 140 * micro.clips
+        ends += 208 * unit * micro.cells + 64 * unit * images
+        if mixed:
+            block += 30 * d * d
+            ends += 6 * d * d + 256 * d + 32 * d * patch**2 + 2 * self._convolutions
+        depth = self.config.depth
+        return ends + (depth * unit * tokens * d + block if recompute else depth * block)
+
+    def flops(self, micro: Micro) -> float:
+        """See `Footprint`."""
+        d, patch, cells = self.config.width, self.config.patch, micro.cells
+        tokens = cells / patch**2
+        places = micro.rows * micro.columns / patch**2
+        block = 2 * tokens * 12 * d * d + 4 * tokens * (places + micro.frames) * d / 2
+        fine = 9 * (_PLANES * _FINE + 2 * _FINE * _FINE + _FINE * 3)
+        coarse = (4 * _FINE * _COARSE + 9 * 3 * _COARSE * _COARSE + 4 * _COARSE * _FINE) / 4
+        return self.config.depth * block + 2 * cells * (fine + coarse) + 2 * tokens * 2 * _COARSE * patch**2 / 4 * d

@@ -1,0 +1,188 @@
+"""What a training takes of a device's memory and time, before anything runs: from sizes, without torch.
+
+Memory is that of one worker, as the loop holds it: weights, gradients and their average in float32, AdamW's two moments
+and, under ZeRO, its own copy of the weights. Time rests on an assumption, the share of a device's peak that is reached.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from equivdm.backbones import geometry_of
+from equivdm.config import Bucket
+from equivdm.errors import UsageError
+from equivdm.footprint import Footprint, Micro, adapter_parameters, footprint_of
+from pipelines.config import TrainJob
+from pipelines.fit_config import FitConfig
+
+BUCKET = 500_000_000
+"""Gradients that DeepSpeed gathers before it reduces them, in one buffer that is there whatever the model."""
+
+GATHERED = 1_000_000_000
+"""Weights that ZeRO 3 has whole at once, at most."""
+
+_FLOAT = 4
+"""Bytes of a float32."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a training runs on."""
+
+    memory: float
+    """Bytes."""
+    flops: float
+    """Dense bfloat16 operations a second at its peak, by its data sheet."""
+
+
+DEVICES: Mapping[str, Device] = {
+    "a100": Device(80e9, 312e12),
+    "h100": Device(80e9, 989e12),
+    "h200": Device(141e9, 989e12),
+    "b200": Device(180e9, 2250e12),
+}
+"""By their data sheets (NVIDIA; A100 and H100 as SXM with 80 GB)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training takes."""
+
+    parameters: int
+    trained: int
+    """Of them; with adapters these alone."""
+    clip: tuple[int, int, int]
+    """Frames, height and width of the largest clips."""
+    on_device: Mapping[str, float]
+    """Bytes of one worker by what they hold, those of its GPU, or of its machine where it trains on CPUs."""
+    on_host: Mapping[str, float]
+    """Bytes of one worker in its machine's memory beside that: offloaded states, and the network while it is loaded."""
+    device: str
+    memory: float
+    """Bytes that the device has."""
+    advice: str | None
+    """What to change where that is not enough."""
+    flops: float
+    """Of a step, over all workers: forward, backward, and what is computed again."""
+    mfu: float
+    """Share of the device's peak that is assumed, of the forward and backward pass alone."""
+    seconds_per_step: float
+    hours: float
+    """Of the whole job, validation and waiting left out."""
+    cost: float | None
+    """Of its GPUs and CPUs; None without prices."""
+
+    @property
+    def bytes(self) -> float:
+        """Bytes of one worker on its device, in all."""
+        return sum(self.on_device.values())
+
+
+def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 0.4) -> Estimate:
+    """Estimate a training on clips of one size.
+
+    Raises UsageError where the network's sizes are not known, or it cannot take such clips.
+    """
+    footprint, fit, known = footprint_of(config.backbone), config.fit, DEVICES[device]
+    micro = _micro(config, clip)
+    adapters = adapter_parameters(footprint.linears, config.lora.rank) if config.lora else 0
+    parameters, trained = footprint.parameters + adapters, adapters or footprint.parameters
+    on_device, on_host = _held(parameters, trained, footprint.parameters, fit)
+    mixed = fit.parallel.gpus_per_worker > 0
+    on_device["activations"] = footprint.kept(micro, mixed=mixed, recompute=fit.checkpoint_activations)
+    useful, computed = _flops(config, footprint, micro)
+    seconds = useful / (known.flops * mfu * fit.parallel.workers)
+    hours = fit.steps * seconds / 3600
+    return Estimate(
+        parameters=parameters,
+        trained=trained,
+        clip=(clip.frames, clip.height, clip.width),
+        on_device=on_device,
+        on_host=on_host,
+        device=device,
+        memory=known.memory,
+        advice=None if sum(on_device.values()) <= known.memory else _advice(config, on_device),
+        flops=computed,
+        mfu=mfu,
+        seconds_per_step=seconds,
+        hours=hours,
+        cost=_cost(config, hours),
+    )
+
+
+def _micro(config: TrainJob, clip: Bucket) -> Micro:
+    geometry, fit = geometry_of(config.backbone), config.fit
+    clips, rest = divmod(fit.batch, fit.parallel.workers * fit.accumulate)
+    if rest or not clips:
+        raise UsageError(
+            f"fit.batch: got {fit.batch} clips for {fit.parallel.workers} workers with {fit.accumulate} micro-batches "
+            "each, wanted a multiple of their product: change one of them"
+        )
+    try:
+        rows, columns = geometry.grid(clip.height, clip.width)
+        return Micro(clips, len(geometry.frame_indices(clip.frames)), rows, columns)
+    except ValueError as error:
+        raise UsageError(f"backbone: {error}") from error
+
+
+def _held(parameters: int, trained: int, base: int, fit: FitConfig) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what is held from one step to the next, and through it, on the device and beside it."""
+    stage, workers = fit.parallel.zero_stage, fit.parallel.workers
+    share, moments = trained / workers if stage else trained, 2
+    weights = parameters / workers if stage == 3 else parameters
+    device: dict[str, float] = {
+        "weights": _FLOAT * weights,
+        "gradients": _FLOAT * (share if stage >= 2 else trained),
+        "average": _FLOAT * (share if stage == 3 else trained),
+    }
+    host: dict[str, float] = {"loading": _FLOAT * base}
+    states = _FLOAT * share * (moments + (1 if stage else 0))  # ZeRO keeps weights of its own to step on
+    if fit.parallel.offload == "optimizer":
+        host["optimizer"] = states + 2 * _FLOAT * share  # and the gradients: as they arrive, and as it steps on them
+        device["gradients"] = _FLOAT * (0 if stage >= 2 else trained)
+    else:
+        device["optimizer"] = states
+    if stage:
+        device["buffers"] = _FLOAT * BUCKET + (_FLOAT * min(parameters, GATHERED) if stage == 3 else 0)
+    return device, host
+
+
+def _flops(config: TrainJob, footprint: Footprint, micro: Micro) -> tuple[float, float]:
+    """Return the operations of a step over all workers: those of MFU, and with those that are done again.
+
+    A backward pass has one product for a layer's input and one for its weights; frozen ones need the first only.
+    """
+    fit = config.fit
+    forward = footprint.flops(micro) * fit.parallel.workers * fit.accumulate
+    useful = forward * (2 if config.lora else 3)
+    return useful, useful + (forward if fit.checkpoint_activations else 0)
+
+
+def _advice(config: TrainJob, held: Mapping[str, float]) -> str:
+    """Say what to change first: what takes no more time comes before what does."""
+    fit = config.fit
+    parallel, largest = fit.parallel, max(held, key=lambda name: held[name])
+    if largest == "activations":
+        steps = {
+            "set fit.checkpoint_activations=true": not fit.checkpoint_activations,
+            f"set fit.accumulate={2 * fit.accumulate}": fit.batch > parallel.workers * fit.accumulate,
+            "take smaller or shorter clips": True,
+        }
+    else:
+        steps = {
+            "set fit.parallel.zero_stage=3": parallel.workers > 1 and parallel.zero_stage < 3,
+            "set fit.parallel.offload=optimizer": parallel.offload == "none",
+            "train adapters (lora.rank=16), or take more workers": config.lora is None,
+            "take more workers": True,
+        }
+    return f"too little, {largest} are most of it: {next(step for step, helps in steps.items() if helps)}"
+
+
+def _cost(config: TrainJob, hours: float) -> float | None:
+    prices, parallel = config.ray.cost, config.fit.parallel
+    if prices is None:
+        return None
+    return (
+        hours
+        * parallel.workers
+        * (prices.gpu_hour * parallel.gpus_per_worker + prices.cpu_hour * parallel.cpus_per_worker)
+    )

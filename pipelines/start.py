@@ -1,0 +1,50 @@
+"""What a training job starts from: the backbone's own weights or a model of the store, with adapters or without."""
+
+from typing import Any
+
+from equivdm.backbones import build_denoiser, build_empty, targets_of
+from equivdm.backbones.base import DenoiserModule
+from equivdm.errors import UsageError
+from equivdm.seeds import derive_seed
+from pipelines.config import TrainJob
+from pipelines.models import ModelRecord, load_weights, newest_model
+from pipelines.store import Store
+
+
+def start_of(config: TrainJob, store: Store) -> ModelRecord | None:
+    """Return the model that a job goes on from. Raises UsageError where there is none, or of another backbone."""
+    if config.start is None:
+        return None
+    start = newest_model(store, config.start)
+    if start.backbone != config.backbone:
+        raise UsageError(
+            f"start: got {config.start}, which is of backbone {start.backbone}, wanted {config.backbone}: "
+            "give the job the same, or start elsewhere"
+        )
+    return start
+
+
+def start_identity(config: TrainJob, start: ModelRecord | None) -> dict[str, Any]:
+    """Return what of it can change the weights: nothing where nothing is given, so that models keep their keys."""
+    adapters: dict[str, Any] = {"lora": config.lora.model_dump(mode="json")} if config.lora else {}
+    return adapters | ({"start": [start.key, start.weights]} if start else {})
+
+
+def first_network(config: TrainJob, store: Store, start: ModelRecord | None) -> DenoiserModule:
+    """Return the network at step 0."""
+    seed = derive_seed(config.fit.seed, "weights")
+    denoiser = load_weights(store, start).train() if start else build_denoiser(config.backbone, seed)
+    if config.lora:
+        from equivdm.adapters import adapt
+
+        adapt(denoiser, config.backbone, config.lora, derive_seed(config.fit.seed, "lora"), base_seed=seed)
+    return denoiser
+
+
+def check_adapters(config: TrainJob) -> None:
+    """Raise UsageError, before any worker starts, where adapters cannot be put on the network."""
+    if config.lora is None:
+        return
+    from equivdm.adapters import check_targets
+
+    check_targets(build_empty(config.backbone), targets_of(config.backbone, config.lora))

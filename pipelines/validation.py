@@ -1,0 +1,120 @@
+"""Validation within a training: the averaged weights sample videos for held-out clips, and these are measured.
+
+It is a pure function of weights, clips and settings, on the first worker while the others wait, and leaves the
+training's weights, optimizers and random numbers alone.
+"""
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equivdm.arrays import Frames
+from equivdm.backbones import build_codec, geometry_of
+from equivdm.backbones.base import Conditions, DenoiserModule
+from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
+from equivdm.metrics import measure
+from equivdm.objective import Diffusion
+from equivdm.sampling import check_sampler, sample
+from equivdm.seeds import derive_seed
+from equivdm.types import Latents
+from equivdm.video.tensors import to_frames
+from equivdm.video.write import write_video
+from pipelines.clips import MOTION_COLUMNS, locate, motion_of, read_parts, select_clips
+from pipelines.config import DistillJob, TrainJob
+from pipelines.engines import frozen
+from pipelines.fit_config import ValidateConfig
+from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
+from pipelines.models import VALIDATION, model_folder
+from pipelines.shown import conditions_of
+from pipelines.store import Store
+from pipelines.tables import Row
+
+TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Diffusion times of the validation loss."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is sampled, and how."""
+
+    store: Store
+    key: str
+    """Of the model to come; its folder takes the videos."""
+    config: ValidateConfig
+    clips: tuple[Row, ...]
+    seed: int
+    build: Callable[[], DenoiserModule]
+    """Returns the network that the weights are of, and leaves the global random numbers alone."""
+    backbone: BackboneConfig
+    diffusion: Diffusion
+    noise: NoiseConfig
+    sampler: SamplerConfig
+    has_loss: bool
+    """Whether the denoising loss says something: a one-step student has none."""
+
+    def __call__(self, weights: Mapping[str, Tensor], step: int, device: torch.device) -> dict[str, float]:
+        """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
+        denoiser = self.build()
+        denoiser.load_state_dict(dict(weights), strict=denoiser.base is None)  # averages of adapters are these alone
+        network, codec = frozen(denoiser.to(device).eval(), device), build_codec(self.backbone)
+        reader = ClipReader(self.store, [clip["key"] for clip in self.clips], geometry_of(self.backbone))
+        located = locate(self.store, self.clips, MOTION_COLUMNS)
+        values: dict[str, list[float]] = defaultdict(list)
+        for clip, files in zip(self.clips, located, strict=True):
+            batch = self._draws(reader, clip["key"]).to(device)
+            with torch.inference_mode():
+                empty = conditions_of([reader(clip["key"]).shown], text=[False], control=[True]).to(device)
+                frames = to_frames(codec.decode(self._sample(network, batch, empty))[0])
+                found = {"loss": self._loss(network, batch)} if self.has_loss else {}
+            motion = motion_of(read_parts(self.store, files, MOTION_COLUMNS))
+            for name, value in (found | measure(frames, motion, self.config.flow)).items():
+                values[f"val_{name}"].append(value)
+            self._put(frames, clip, step)
+        return {name: sum(each) / len(each) for name, each in values.items()}
+
+    def _draws(self, reader: ClipReader, key: str) -> Batch:
+        seed = derive_seed(self.seed, "validate")
+        samples = SampleConfig(seed=seed, batch=1, noise=self.noise, diffusion=self.diffusion, draws=len(TIMES))
+        return Loader(samples, [key], reader).batch(0)
+
+    def _sample(self, network: Callable[..., Tensor], batch: Batch, empty: Conditions) -> Latents:
+        return sample(network, batch.noises[0], batch.conditions, self.sampler, self.diffusion, empty)
+
+    def _loss(self, network: Callable[..., Tensor], batch: Batch) -> float:
+        """Return the loss of one clip, mean over the fixed times, each with a draw of noise of its own."""
+        times = torch.tensor(TIMES, device=batch.latents.device)
+        losses = [
+            self.diffusion.loss(network, batch.latents, noise, time[None], batch.conditions)
+            for noise, time in zip(batch.noises, times, strict=True)
+        ]
+        return torch.stack(losses).mean().item()
+
+    def _put(self, frames: Frames, clip: Row, step: int) -> None:
+        name = f"{os.path.basename(clip['path'])}_{clip['window']}_{clip['key'][:8]}.mp4"
+        with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
+            local = os.path.join(folder, "video.mp4")
+            write_video(local, frames, clip["fps"])
+            self.store.put(local, model_folder(self.key), VALIDATION, f"step_{step}", name)
+
+
+def plan_validation(job: TrainJob | DistillJob, store: Store, key: str, **facts: Any) -> Validation | None:
+    """Return the validation of the model of a key; None where the job has none.
+
+    `facts` are what builds its network, and backbone, diffusion, noise, sampler, and whether its loss says something.
+
+    Raises UsageError where the selection of clips holds none, or the sampler does not go with the diffusion.
+    """
+    config = job.fit.validation
+    if config is None:
+        return None
+    data = config.data.model_copy(update={"clips": config.data.clips or job.data.clips})
+    clips = tuple(select_clips(store, data))
+    facts["sampler"] = config.sampler or facts["sampler"]
+    check_sampler(facts["sampler"], facts["diffusion"])
+    return Validation(store, key, config, clips, job.fit.seed, **facts)
