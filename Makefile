@@ -29,7 +29,7 @@ demo: setup ## Run all five jobs at tiny size on an embedded Ray, and write a re
 	$(BIN)/equivdm demo --out $(OUT)
 
 test: setup ## Run the tests
-	$(BIN)/python -m pytest -n 2 -m 'not ray and not slow and not gpu' --durations 25
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not ray and not slow and not gpu' --durations 25
 	$(BIN)/python -m pytest -m 'ray and not slow and not gpu' --durations 15
 
 test-slow: setup ## Run the tests that kill jobs and let them continue, and others that take a minute each

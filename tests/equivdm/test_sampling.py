@@ -197,7 +197,7 @@ def test_guidance_goes_from_the_empty_prompt_to_the_caption_and_beyond(guidance:
     caption, empty = 2.0, -1.0
 
     def law(latents: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
-        point = caption if conditions.tokens.any() else empty
+        point = caption if conditions.text.any() else empty
         return (latents - point) / times[:, None, None, None, None]
 
     told = Conditions(torch.ones(1, 16, dtype=torch.int64), NOTHING.control, NOTHING.fps)

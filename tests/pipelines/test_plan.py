@@ -138,6 +138,6 @@ def test_failures_and_tables_are_told_with_examples(job: PreprocessJob) -> None:
     assert failed.examples[0].path == "page.mp4"
     assert not status.ok
     tables = {table.name: table for table in status.tables}
-    assert set(tables) == {"manifest", "looks", "motion", "plans", "controls", "texts", "latents", "clips"}
+    assert set(tables) == {"manifest", "looks", "motion", "plans", "controls", "latents", "texts", "clips"}
     found = list(Path(job.store.root, "motion").glob("*.parquet"))
     assert (tables["motion"].files, tables["motion"].bytes) == (2, sum(path.stat().st_size for path in found))

@@ -112,6 +112,7 @@ def test_recomputing_changes_no_gradient_and_no_bit_is_drawn_in_training(config:
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_what_is_exported_loads_under_the_public_names(
     config: VideoCrafter2Config, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_video_played_backwards_is_another_video(unet: UNet) -> None:
     torch.testing.assert_close(even(x.flip(2), *rest).flip(2), even(x, *rest), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_recomputing_stages_changes_no_gradient() -> None:
     gradients = []
     for checkpointing in (False, True):
@@ -87,6 +88,7 @@ def test_recomputing_stages_changes_no_gradient() -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
+@pytest.mark.slow
 def test_training_on_one_batch_lowers_its_loss() -> None:
     torch.manual_seed(0)
     network = UNet(UNET)
