@@ -14,18 +14,21 @@ from equivdm.backbones.wan.control import control_video, vace_control
 from equivdm.backbones.wan.load import load_denoiser, save_pipeline
 from equivdm.config import ControlConfig, NoiseConfig, SamplerConfig, WanConfig
 from equivdm.errors import UsageError
-from pipelines import preprocess, render, train
+from pipelines import preprocess, render, stage_steps, train
 from pipelines.audit import audit
 from pipelines.clips import read_clips
 from pipelines.config import PreprocessJob, RenderJob, TrainJob
+from pipelines.delta_log import Receipt
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.models import newest_model
 from pipelines.schemas import STAGES, from_tensor
+from pipelines.settings import StoreConfig
+from pipelines.stage_steps import encode_text
 from pipelines.stages import check_clips
 from pipelines.store import Store, open_store
 from tests.equivdm.backbones.wan import tiny
 from tests.pipelines.fit_cases import RAY, fit_config
-from tests.pipelines.hand import clips_of
+from tests.pipelines.hand import clips_of, items_of
 from tests.pipelines.videos import preprocess_job, write_scene
 
 WORDS = 12
@@ -72,6 +75,22 @@ def test_captions_are_stored_once_up_to_their_ends(case: tuple[bool, PreprocessJ
         assert (text.dtype, text.shape) == (np.float16, (len(row["caption"].split()) + 1, tiny.FEATURES))
         np.testing.assert_allclose(text, wanted[0], atol=2e-3)
         np.testing.assert_allclose(empty, wanted[1], atol=2e-3)
+
+
+def test_two_processes_that_write_a_caption_keep_one_row(case: tuple[bool, PreprocessJob], tmp_path: Path) -> None:
+    """Each has its own data file; the second commit, be it another run's or the same one's, drops its own."""
+    job = case[1].model_copy(update={"store": StoreConfig(root=str(tmp_path))})
+    windows = [row for row in items_of(job) if row["path"] == "0.mp4"]
+    texts, parts = open_store(job.store).table("texts"), []
+    for window in windows:
+        stage_steps._write_text.cache_clear()  # what the other process does not know
+        parts += encode_text(window, job, open_store(job.store))["parts"]
+    assert len({part["file"] for part in parts}) == 2 > len({part["key"] for part in parts})
+    receipts = [Receipt(**part) for part in parts]
+    assert texts.commit(receipts) == receipts[:1]
+    assert texts.commit(receipts[1:]) == []
+    assert texts.commit(receipts[:1]) == receipts[:1]  # handed on once more
+    assert [file.name for file in texts.files()] == [receipts[0].file]
 
 
 def test_vace_has_the_conditions_latents_and_text_to_video_has_none(case: tuple[bool, PreprocessJob]) -> None:
