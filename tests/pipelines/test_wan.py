@@ -14,14 +14,17 @@ from equivdm.backbones.wan.control import control_video, vace_control
 from equivdm.backbones.wan.load import load_denoiser, save_pipeline
 from equivdm.config import ControlConfig, NoiseConfig, SamplerConfig, WanConfig
 from equivdm.errors import UsageError
-from pipelines import preprocess, render, stage_steps, train
+from pipelines import distill, preprocess, render, stage_steps, train
 from pipelines.audit import audit
 from pipelines.clips import read_clips
-from pipelines.config import PreprocessJob, RenderJob, TrainJob
+from pipelines.config import DistillJob, PreprocessJob, RenderJob, TrainJob
 from pipelines.delta_log import Receipt
+from pipelines.engines import make_plain
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.models import newest_model
+from pipelines.loop import run as run_steps
+from pipelines.models import newest_model, register_model, save_weights
 from pipelines.schemas import STAGES, from_tensor
+from pipelines.session import set_up
 from pipelines.settings import StoreConfig
 from pipelines.stage_steps import encode_text
 from pipelines.stages import check_clips
@@ -110,7 +113,7 @@ def test_vace_has_the_conditions_latents_and_text_to_video_has_none(case: tuple[
         np.testing.assert_allclose(stored, planes.numpy(), atol=2e-3)
 
 
-def batch_of(job: PreprocessJob, **dropout: float) -> Batch:
+def batch_of(job: PreprocessJob, **dropout: Any) -> Batch:
     """All clips in one batch."""
     store = open_store(job.store)
     keys = [row["key"] for row in clips(store)]
@@ -173,6 +176,23 @@ def test_clips_of_another_codec_or_text_encoder_are_refused_before_anything_star
         train.run(run)
     with pytest.raises(UsageError, match=r"^data: got clips whose latents and texts "):
         train.run(TrainJob(store=job.store, ray=RAY, fit=fit_config()))
+
+
+def test_a_student_of_wan_takes_a_step(case: tuple[bool, PreprocessJob], tmp_path: Path) -> None:
+    vace, job = case
+    store, teacher = open_store(job.store), tiny.denoiser(vace)
+    trained = TrainJob(store=job.store, ray=RAY, name="teacher", backbone=job.backbone, fit=fit_config())
+    named = save_weights(store, "teacher", teacher.state_dict(), teacher)
+    facts = {"weights": named, "steps": 0, "history": (), "run": "now", "seconds": 0.0}
+    record = register_model(store, trained, "teacher", None, **facts)
+    fit = fit_config(steps=1, batch=3)
+    distilled = DistillJob(store=job.store, ray=RAY, teacher="teacher", fake_updates=1, fit=fit)
+    keys, cpu = [row["key"] for row in clips(store)], torch.device("cpu")
+    session = set_up(distill.make_recipe(distilled, store, record, keys, cpu, 0, 1), fit, cpu, make_plain)
+    run_steps(session)
+    assert {"loss", "fake_loss"} <= {figure.metric for figure in session.history}
+    student = session.main.state_dict()
+    assert any(not torch.equal(student[name], value) for name, value in teacher.state_dict().items())
 
 
 @pytest.mark.slow
