@@ -128,6 +128,9 @@ def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
         return f"unknown field {field!r} (got {_show(error['input'])}): {_nearest(model, field)}"
     if error["type"] == "missing":
         return f"field {field!r} is missing: give it in the spec, or with --set {field}=..."
+    if error["type"] == "union_tag_invalid":
+        told = error.get("ctx", {})
+        return f"{field}.kind: got {told.get('tag')!r}, wanted one of {told.get('expected_tags')}"
     if error["type"] == "value_error":
         return f"{field or 'the spec'}: {error['msg'].removeprefix('Value error, ')}"
     return f"{field or 'the spec'}: got {_show(error['input'])}, wanted {_wanted(error)}"

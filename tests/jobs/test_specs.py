@@ -55,6 +55,11 @@ WRONG = {
     "fit=3": "tiny_train: fit: got 3, wanted a mapping of fields",
     "data.include=all": "tiny_train: data.include: got 'all', wanted list",
     "backbone.width=100": ("tiny_train: backbone: width 100 is no multiple of twice the heads (4): choose one that is"),
+    "backbone.kind=van": "tiny_train: backbone.kind: got 'van', wanted one of 'tiny', 'wan', 'videocrafter2'",
+    "backbone={kind: wan, model: x, words: 0}": (
+        "tiny_train: backbone.words: got 0, wanted greater than or equal to 1"
+    ),
+    "backbone.widht=16": "tiny_train: unknown field 'backbone.widht' (got 16): did you mean 'backbone.width'?",
     "fit.batch": "got --set fit.batch, wanted a path, `=` and a YAML value: for example --set clip.frames=16",
     "fit..batch=1": "got --set fit..batch=1, wanted a path, `=` and a YAML value: for example --set clip.frames=16",
     "fit.batch=[1": (

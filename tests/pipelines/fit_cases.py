@@ -69,7 +69,7 @@ def fit_config(workers: int = 1, **changes: object) -> FitConfig:
 
 def train_job(root: str, fit: FitConfig, **changes: object) -> TrainJob:
     """Return a job on the clips of `write_clips`."""
-    return TrainJob(store=StoreConfig(root=root), ray=RAY, backbone=BACKBONE, fit=fit, **changes)
+    return TrainJob(**{"store": StoreConfig(root=root), "ray": RAY, "backbone": BACKBONE, "fit": fit, **changes})
 
 
 def distill_job(root: str, fit: FitConfig, **changes: object) -> DistillJob:

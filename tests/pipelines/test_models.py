@@ -1,16 +1,29 @@
 """Finished models come back as they were written, and are found by key and by name."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
 
 from equivdm.backbones import build_denoiser
-from equivdm.config import NoiseConfig, SamplerConfig
+from equivdm.config import NoiseConfig, SamplerConfig, WanConfig
 from equivdm.errors import UsageError
 from pipelines.config import TrainJob
-from pipelines.models import Figure, ModelRecord, find_model, load_denoiser, newest_model, register_model, save_weights
+from pipelines.models import (
+    Figure,
+    ModelRecord,
+    find_model,
+    load_denoiser,
+    load_weights,
+    model_files,
+    model_folder,
+    newest_model,
+    register_model,
+    save_weights,
+)
 from pipelines.store import Store
+from tests.equivdm.backbones.wan import tiny
 from tests.pipelines.fit_cases import BACKBONE, distill_job, fit_config, train_job
 
 HISTORY = (Figure(2, "loss", 0.5), Figure(4, "loss", 0.25))
@@ -61,3 +74,23 @@ def test_an_unknown_name_says_what_there_is(store: Store) -> None:
     finish(store, "k1", train_job(store.url, fit_config(), name="baseline"))
     with pytest.raises(UsageError, match=r"got 'equivdm', but .* holds baseline"):
         newest_model(store, "equivdm")
+
+
+def test_a_model_of_several_files_is_named_by_their_list(store: Store) -> None:
+    network = tiny.denoiser(vace=True)
+    named = save_weights(store, "k1", network.state_dict(), network)
+    row = {"folder": model_folder("k1"), "weights": named}
+    files = dict(model_files(store, row))
+    assert set(files) == {
+        "weights/k1/SHA256SUMS",
+        "weights/k1/transformer/config.json",
+        "weights/k1/transformer/diffusion_pytorch_model.safetensors",
+    }
+    for path, digest in files.items():
+        assert hashlib.sha256(store.filesystem.cat_file(store.path(path))).hexdigest() == digest
+    job = train_job(store.url, fit_config(), backbone=WanConfig(model="where/it/began"))
+    record = register_model(store, job, "k1", None, weights=named, steps=1, history=(), run="run", seconds=1.0)
+    found = load_weights(store, record).state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in network.state_dict().items())
+    store.filesystem.pipe_file(store.path("weights/k1/SHA256SUMS"), b"changed")
+    assert model_files(store, row) == [("weights/k1/SHA256SUMS", named)]

@@ -1,4 +1,4 @@
-"""The backbone wan in the jobs, at a tiny random size: videos to clips, a model that diffusers loads, and videos."""
+"""The backbone wan in the jobs, at a tiny random size: videos to clips, a model for diffusers, and videos again."""
 
 import json
 from pathlib import Path
@@ -7,25 +7,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
+from diffusers import WanVACETransformer3DModel
 
 from equivdm.backbones import build_codec, build_text, diffusion_of, geometry_of
 from equivdm.backbones.wan.control import control_video, vace_control
 from equivdm.backbones.wan.load import load_denoiser, save_pipeline
 from equivdm.config import ControlConfig, NoiseConfig, SamplerConfig, WanConfig
 from equivdm.errors import UsageError
-from pipelines import preprocess, render, train
+from pipelines import distill, preprocess, render, stage_steps, train
 from pipelines.audit import audit
 from pipelines.clips import read_clips
-from pipelines.config import PreprocessJob, RenderJob, TrainJob
+from pipelines.config import DistillJob, PreprocessJob, RenderJob, TrainJob
+from pipelines.delta_log import Receipt
+from pipelines.engines import make_plain
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.models import newest_model
+from pipelines.loop import run as run_steps
+from pipelines.models import newest_model, register_model, save_weights
 from pipelines.schemas import STAGES, from_tensor
+from pipelines.session import set_up
+from pipelines.settings import StoreConfig
+from pipelines.stage_steps import encode_text
 from pipelines.stages import check_clips
 from pipelines.store import Store, open_store
 from tests.equivdm.backbones.wan import tiny
 from tests.pipelines.fit_cases import RAY, fit_config
-from tests.pipelines.hand import clips_of
+from tests.pipelines.hand import clips_of, items_of
 from tests.pipelines.videos import preprocess_job, write_scene
 
 WORDS = 12
@@ -74,6 +80,22 @@ def test_captions_are_stored_once_up_to_their_ends(case: tuple[bool, PreprocessJ
         np.testing.assert_allclose(empty, wanted[1], atol=2e-3)
 
 
+def test_two_processes_that_write_a_caption_keep_one_row(case: tuple[bool, PreprocessJob], tmp_path: Path) -> None:
+    """Each has its own data file; the second commit, be it another run's or the same one's, drops its own."""
+    job = case[1].model_copy(update={"store": StoreConfig(root=str(tmp_path))})
+    windows = [row for row in items_of(job) if row["path"] == "0.mp4"]
+    texts, parts = open_store(job.store).table("texts"), []
+    for window in windows:
+        stage_steps._write_text.cache_clear()  # what the other process does not know
+        parts += encode_text(window, job, open_store(job.store))["parts"]
+    assert len({part["file"] for part in parts}) == 2 > len({part["key"] for part in parts})
+    receipts = [Receipt(**part) for part in parts]
+    assert texts.commit(receipts) == receipts[:1]
+    assert texts.commit(receipts[1:]) == []
+    assert texts.commit(receipts[:1]) == receipts[:1]  # handed on once more
+    assert [file.name for file in texts.files()] == [receipts[0].file]
+
+
 def test_vace_has_the_conditions_latents_and_text_to_video_has_none(case: tuple[bool, PreprocessJob]) -> None:
     vace, job = case
     store, codec = open_store(job.store), build_codec(job.backbone)
@@ -91,7 +113,7 @@ def test_vace_has_the_conditions_latents_and_text_to_video_has_none(case: tuple[
         np.testing.assert_allclose(stored, planes.numpy(), atol=2e-3)
 
 
-def batch_of(job: PreprocessJob, **dropout: float) -> Batch:
+def batch_of(job: PreprocessJob, **dropout: Any) -> Batch:
     """All clips in one batch."""
     store = open_store(job.store)
     keys = [row["key"] for row in clips(store)]
@@ -156,12 +178,28 @@ def test_clips_of_another_codec_or_text_encoder_are_refused_before_anything_star
         train.run(TrainJob(store=job.store, ray=RAY, fit=fit_config()))
 
 
+def test_a_student_of_wan_takes_a_step(case: tuple[bool, PreprocessJob], tmp_path: Path) -> None:
+    vace, job = case
+    store, teacher = open_store(job.store), tiny.denoiser(vace)
+    trained = TrainJob(store=job.store, ray=RAY, name="teacher", backbone=job.backbone, fit=fit_config())
+    named = save_weights(store, "teacher", teacher.state_dict(), teacher)
+    facts = {"weights": named, "steps": 0, "history": (), "run": "now", "seconds": 0.0}
+    record = register_model(store, trained, "teacher", None, **facts)
+    fit = fit_config(steps=1, batch=3)
+    distilled = DistillJob(store=job.store, ray=RAY, teacher="teacher", fake_updates=1, fit=fit)
+    keys, cpu = [row["key"] for row in clips(store)], torch.device("cpu")
+    session = set_up(distill.make_recipe(distilled, store, record, keys, cpu, 0, 1), fit, cpu, make_plain)
+    run_steps(session)
+    assert {"loss", "fake_loss"} <= {figure.metric for figure in session.history}
+    student = session.main.state_dict()
+    assert any(not torch.equal(student[name], value) for name, value in teacher.state_dict().items())
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("vace", [False, True], ids=["t2v", "vace"])
-def test_videos_to_a_model_that_diffusers_loads_and_to_videos(tmp_path: Path, vace: bool) -> None:
-    backbone = model(tmp_path / "model", vace)
+def test_videos_to_a_model_that_diffusers_loads_and_to_videos(tmp_path: Path) -> None:
+    backbone = model(tmp_path / "model", vace=True)
     job = job_of(tmp_path, backbone)
     assert preprocess.run(job).counts["done"] == 3
     fit = fit_config(2, steps=2, batch=2, checkpoint_activations=True)
@@ -169,10 +207,8 @@ def test_videos_to_a_model_that_diffusers_loads_and_to_videos(tmp_path: Path, va
     assert train.run(trained).fresh
     store = open_store(job.store)
     folder = Path(store.path(newest_model(store, trained.name).folder))
-    network = (WanVACETransformer3DModel if vace else WanTransformer3DModel).from_pretrained(
-        folder, subfolder="transformer"
-    )
-    ours, start = load_denoiser(str(folder)).network.state_dict(), tiny.denoiser(vace).network.state_dict()
+    network = WanVACETransformer3DModel.from_pretrained(folder, subfolder="transformer")
+    ours, start = load_denoiser(str(folder)).network.state_dict(), tiny.denoiser(vace=True).network.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in network.state_dict().items())
     assert any(not torch.equal(value, start[name]) for name, value in ours.items())
     sampler = SamplerConfig(kind="unipc", steps=2, shift=3.0, guidance=2.0)
