@@ -6,12 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-import torch.distributed
 
 from pipelines.config import TrainJob
 from pipelines.engines import make_plain
@@ -30,14 +27,6 @@ from tests.pipelines.toy import Faults, make_toy
 
 NEVER = 10**6
 """Steps between two checkpoints of which none is written before the end."""
-
-
-@pytest.fixture
-def group(tmp_path: Path) -> Iterator[None]:
-    """A process group of one."""
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.usefixtures("group")
