@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from equivdm.backbones import build_denoiser, build_empty, targets_of
+from equivdm.backbones import build_denoiser, build_empty, diffusion_of, targets_of
 from equivdm.backbones.base import DenoiserModule
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
@@ -12,7 +12,7 @@ from pipelines.store import Store
 
 
 def start_of(config: TrainJob, store: Store) -> ModelRecord | None:
-    """Return the model that a job goes on from. Raises UsageError where there is none, or of another backbone."""
+    """Return the model that a job goes on from. Raises UsageError where there is none, or another kind of it."""
     if config.start is None:
         return None
     start = newest_model(store, config.start)
@@ -20,6 +20,11 @@ def start_of(config: TrainJob, store: Store) -> ModelRecord | None:
         raise UsageError(
             f"start: got {config.start}, which is of backbone {start.backbone}, wanted {config.backbone}: "
             "give the job the same, or start elsewhere"
+        )
+    got, wanted = (diffusion_of(config.backbone, each.objective).predicts for each in (start, config))
+    if got != wanted:
+        raise UsageError(
+            f"start: got {config.start}, which predicts {got}, wanted {wanted}: set objective={got}, or start elsewhere"
         )
     return start
 

@@ -120,8 +120,8 @@ class Denoising:
         return batch.replaced
 
     def flops(self, batch: Batch) -> float:
-        """Return the FLOPs of one pass forward and one backward."""
-        return 3 * self.forward_flops(batch)
+        """Return the FLOPs of one pass forward and one backward; frozen weights have no gradient to compute."""
+        return (3 if self.parts["denoiser"].module.base is None else 2) * self.forward_flops(batch)
 
     def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
         """Do one step of denoising."""

@@ -62,7 +62,7 @@ class Validation:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
         denoiser = self.build()
         denoiser.load_state_dict(dict(weights), strict=denoiser.base is None)  # averages of adapters are these alone
-        network, codec = frozen(denoiser.to(device).eval(), device), build_codec(self.backbone)
+        network, codec = frozen(denoiser.to(device).eval(), device), build_codec(self.backbone, device)
         reader = ClipReader(self.store, [clip["key"] for clip in self.clips], geometry_of(self.backbone))
         located = locate(self.store, self.clips, MOTION_COLUMNS)
         values: dict[str, list[float]] = defaultdict(list)

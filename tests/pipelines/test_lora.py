@@ -176,8 +176,19 @@ def test_a_model_goes_on_from_another_of_its_backbone(tmp_path: Path) -> None:
     assert all(parameter.requires_grad for parameter in recipe.parts["denoiser"].module.parameters())
     with pytest.raises(UsageError, match=r"start: got base, which is of backbone .*width=512.*, wanted .*width=16"):
         start_of(job.model_copy(update={"backbone": BACKBONE}), store)
+    with pytest.raises(UsageError, match="start: got base, which predicts flow, wanted epsilon: set objective=flow"):
+        start_of(job.model_copy(update={"objective": "epsilon"}), store)
     with pytest.raises(ValueError, match="start: got 'base', which is the model's own name"):
         train_job("here", fit_config(), name="base", start="base")
+
+
+def test_frozen_weights_have_no_gradient_to_count(tmp_path: Path) -> None:
+    job = lora_job(tmp_path)
+    store = open_store(job.store)
+    keys, start = write_clips(store), newest_model(store, "base")
+    for lora, passes in ((None, 3), (LORA, 2)):
+        recipe = make_recipe(job.model_copy(update={"lora": lora}), store, keys, CPU, 0, 1, start)
+        assert recipe.flops(batch := recipe.batch(0)) == passes * recipe.forward_flops(batch)
 
 
 def test_a_wrong_target_is_refused_before_any_worker_starts(tmp_path: Path) -> None:
