@@ -4,6 +4,8 @@ import argparse
 import re
 from pathlib import Path
 
+from pipelines.devices import DEVICES
+
 
 def spec_options(verb: argparse.ArgumentParser, example: str = "tiny_preprocess") -> None:
     """A job's spec, and changes of its fields."""
@@ -96,7 +98,7 @@ def plan_options(verb: argparse.ArgumentParser) -> None:
         "--clip", type=_clip, metavar="FxHxW", help="of train: estimate for clips of this size, for example 81x480x832"
     )
     about = "of train on GPUs: the device to estimate for (default: h200)"
-    verb.add_argument("--device", choices=("a100", "h100", "h200", "b200"), default="h200", help=about)
+    verb.add_argument("--device", choices=tuple(DEVICES), default="h200", help=about)
     about = "share of the device's peak that is assumed (default: 0.4)"
     verb.add_argument("--mfu", type=_share, default=0.4, metavar="M", help=about)
 

@@ -203,6 +203,7 @@ _control: Callable[[ControlConfig], Control] = cast(Any, cache(build_control))
 
 
 _text: Callable[[BackboneConfig], TextEncoder] = cast(Any, cache(build_text))
+_empty: Callable[[BackboneConfig], np.ndarray] = cast(Any, cache(lambda backbone: _text(backbone)([""])[0]))
 
 
 def _as_video(frames: Frames) -> np.ndarray:
@@ -232,7 +233,8 @@ _encode: Callable[[BackboneConfig], Callable[[np.ndarray], np.ndarray]] = cast(A
 
 
 def _put_text(table: Table, key: str, run: str, caption: str | None, backbone: BackboneConfig) -> Row:
-    text, empty = _text(backbone)([caption or "", ""])
+    empty = _empty(backbone)
+    (text,) = _text(backbone)([caption]) if caption else (empty,)
     return receipt_of(table, key, run, text=to_tensor(text), empty=to_tensor(empty))
 
 
