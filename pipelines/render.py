@@ -113,9 +113,12 @@ class RenderClip:
     def __init__(self, store: Store, config: RenderJob, videos: Table, reporter: Reporter = NOBODY) -> None:
         import torch
 
+        from pipelines.engines import frozen
+
         self.store, self.config, self.videos, self.reporter = store, config, videos, reporter
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.denoiser, self.codec, self.model = load_denoiser(store, config.model, self.device)
+        denoiser, self.codec, self.model = load_denoiser(store, config.model, self.device)
+        self.denoiser = frozen(denoiser, self.device)  # in the precision of training and its validation
         self.diffusion = diffusion_of(self.model.backbone, self.model.objective)
 
     def __call__(self, row: Row) -> Row:
