@@ -183,9 +183,11 @@ def load_denoiser(
     Raises UsageError where there is none.
     """
     from equivdm.backbones import build_codec
+    from equivdm.backbones.deferred import materialise
 
     record = newest_model(store, name)
-    return load_weights(store, record).to(device), build_codec(record.backbone, device), record
+    denoiser = materialise(open_weights(store, record), device)
+    return denoiser, build_codec(record.backbone, device), record
 
 
 def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
@@ -193,20 +195,30 @@ def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
 
     Raises UsageError where adapters were trained on other weights than their base now has.
     """
-    from equivdm.backbones import load_exported
+    from equivdm.backbones.deferred import materialise
+
+    return materialise(open_weights(store, record), "cpu")
+
+
+def open_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
+    """Return it with its weights, or its base's, yet to be read (see `equivdm.backbones.deferred`).
+
+    Raises UsageError as `load_weights` does.
+    """
+    from equivdm.backbones import open_exported
 
     with store.local_folder(record.folder) as folder:
         if not (folder / ADAPTER).is_file():
-            return load_exported(record.backbone, folder).eval()
+            return open_exported(record.backbone, folder).eval()
         return _with_adapter(store, record, folder).eval()
 
 
 def _with_adapter(store: Store, record: ModelRecord, folder: Path) -> "DenoiserModule":
     from equivdm.adapters import merge_adapter, read_base
-    from equivdm.backbones import build_denoiser
+    from equivdm.backbones import open_denoiser
 
     base = find_model(store, record.parent) if record.parent else None
-    denoiser = load_weights(store, base) if base else build_denoiser(record.backbone, read_base(folder).seed)
+    denoiser = open_weights(store, base) if base else open_denoiser(record.backbone, read_base(folder).seed)
     merge_adapter(denoiser, folder)
     return denoiser
 

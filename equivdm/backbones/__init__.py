@@ -166,14 +166,21 @@ def build_denoiser(config: BackboneConfig, seed: int | None = None) -> "equivdm.
 
     A `seed` fixes the initial weights of one that has no published ones, and leaves the global generator as it was.
     """
+    from equivdm.backbones.deferred import materialise
+
+    return materialise(open_denoiser(config, seed), "cpu")
+
+
+def open_denoiser(config: BackboneConfig, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
+    """Return it with the weights that files hold yet to be read (see `equivdm.backbones.deferred`)."""
     if isinstance(config, VideoCrafter2Config):
-        from equivdm.backbones.videocrafter2.load import load_denoiser as load_unet
+        from equivdm.backbones.videocrafter2.load import open_denoiser as open_unet
 
-        return load_unet(config)
+        return open_unet(config)
     if not isinstance(config, TinyConfig):
-        from equivdm.backbones.wan.load import load_denoiser
+        from equivdm.backbones.wan.load import open_denoiser as open_transformer
 
-        return load_denoiser(config.model, words=config.words)
+        return open_transformer(config.model, words=config.words)
     import torch
 
     from equivdm.backbones.tiny import TinyDenoiser
@@ -201,23 +208,26 @@ def build_empty(config: BackboneConfig) -> "torch.nn.Module":
     import torch
 
     with torch.device("meta"):
-        return build_denoiser(config)
+        return open_denoiser(config)
 
 
 def load_exported(config: BackboneConfig, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
     """Return the network that `DenoiserModule.export` wrote to a folder."""
+    from equivdm.backbones.deferred import materialise
+
+    return materialise(open_exported(config, folder), "cpu")
+
+
+def open_exported(config: BackboneConfig, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
+    """Return it with its weights yet to be read, which needs the folder no more."""
     if isinstance(config, VideoCrafter2Config):
-        from equivdm.backbones.videocrafter2.load import load_denoiser as load_unet
+        from equivdm.backbones.videocrafter2.load import open_denoiser as open_unet
 
-        return load_unet(config, folder)
+        return open_unet(config, folder)
     if not isinstance(config, TinyConfig):
-        from equivdm.backbones.wan.load import load_denoiser
+        from equivdm.backbones.wan.load import open_denoiser as open_transformer
 
-        return load_denoiser(str(folder), words=config.words)
-    from safetensors.torch import load_file
+        return open_transformer(str(folder), words=config.words)
+    from equivdm.backbones.tiny import open_exported as open_tiny
 
-    from equivdm.backbones.base import WEIGHTS
-
-    denoiser = build_denoiser(config)
-    denoiser.load_state_dict(load_file(folder / WEIGHTS))
-    return denoiser
+    return open_tiny(config, folder)

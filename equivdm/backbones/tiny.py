@@ -6,16 +6,19 @@ divides will do.
 """
 
 from math import log
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from equivdm.backbones.base import (
+    WEIGHTS,
     Conditions,
     Control,
     DenoiserModule,
@@ -25,6 +28,7 @@ from equivdm.backbones.base import (
 )
 from equivdm.backbones.geometry import TINY as GEOMETRY
 from equivdm.config import TinyConfig
+from equivdm.networks.deferred import as_readers
 from equivdm.text import VOCABULARY
 from equivdm.types import Latents, Times, Tokens
 
@@ -158,6 +162,16 @@ class TinyDenoiser(DenoiserModule):
                 f"wanted {(frames, rows * stride, columns * stride)}: compute it from the same clip"
             )
         return control
+
+
+def open_exported(config: TinyConfig, folder: Path) -> TinyDenoiser:
+    """Return the network that was exported to a folder, its weights yet to be read."""
+    with torch.device("meta"):
+        denoiser = TinyDenoiser(config)
+    state = load_file(folder / WEIGHTS)
+    denoiser.load_state_dict(state)  # checks names and shapes: nothing is copied to what has no memory
+    denoiser.readers = as_readers(state)
+    return denoiser
 
 
 class _Block(nn.Module):
