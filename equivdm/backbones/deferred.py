@@ -3,15 +3,15 @@
 Such a one has its weights on torch's meta device, and `readers` for them. Whoever uses it materialises it first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from equivdm.backbones.base import DenoiserModule
-from equivdm.networks.deferred import Reader, fill, put, unread
+from equivdm.networks.deferred import Reader, as_readers, fill, put, unread
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -22,6 +22,15 @@ def materialise(module: Module, device: torch.device | str) -> Module:
         fill(module, module.readers, device)
         module.readers = {}
     return module.to(device)
+
+
+def give(denoiser: DenoiserModule, weights: Mapping[str, Tensor]) -> None:
+    """Set weights by name; of those that wait these will be read. Raises ValueError for names that it does not have."""
+    if unknown := sorted(weights.keys() - denoiser.state_dict().keys()):
+        raise ValueError(f"got weights of another network ({', '.join(unknown[:3])}): give it its own")
+    waiting = {name for name, *_ in unread(denoiser, denoiser.readers)}
+    denoiser.load_state_dict({name: each for name, each in weights.items() if name not in waiting}, strict=False)
+    denoiser.readers = {**denoiser.readers, **as_readers(weights)}
 
 
 @contextmanager

@@ -169,7 +169,9 @@ def open_exported(config: TinyConfig, folder: Path) -> TinyDenoiser:
     with torch.device("meta"):
         denoiser = TinyDenoiser(config)
     state = load_file(folder / WEIGHTS)
-    denoiser.load_state_dict(state)  # checks names and shapes: nothing is copied to what has no memory
+    got, wanted = ({name: each.shape for name, each in of.items()} for of in (state, denoiser.state_dict()))
+    if got != wanted:
+        raise ValueError(f"got weights at {folder} that are not those of {config}: export them again")
     denoiser.readers = as_readers(state)
     return denoiser
 

@@ -29,7 +29,7 @@ def put(module: nn.Module, name: str, value: Tensor) -> nn.Parameter:
 
 
 def fill(module: nn.Module, readers: Mapping[str, Reader], device: torch.device | str) -> None:
-    """Read what lies on the meta device to another, a tensor at a time, in the precision and strides that it has there."""
+    """Read what lies on the meta device to another, one by one, in the precision and strides that it has there."""
     for name, parameter, read in unread(module, readers):
         value = torch.empty_like(parameter, device=device, requires_grad=False)
         put(module, name, value.copy_(read()))

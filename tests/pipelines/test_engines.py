@@ -44,11 +44,21 @@ def network() -> nn.Module:
 
 
 def with_stage(
-    stage: int, module: nn.Module, fit: FitConfig, lr: float, updates: int, *, universal: bool = False
+    stage: int,
+    module: nn.Module,
+    fit: FitConfig,
+    lr: float,
+    updates: int,
+    *device: torch.device,
+    universal: bool = False,
 ) -> Engine:
     """Return a DeepSpeed engine of a ZeRO stage."""
-    parallel = fit.parallel.model_copy(update={"zero_stage": stage})
-    return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates, universal=universal)
+    return make_deepspeed(module, at_stage(stage, fit), lr, updates, *device, universal=universal)
+
+
+def at_stage(stage: int, fit: FitConfig) -> FitConfig:
+    """Settings with another ZeRO stage."""
+    return fit.model_copy(update={"parallel": fit.parallel.model_copy(update={"zero_stage": stage})})
 
 
 EVERY: list[MakeEngine] = [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2, 3))]
