@@ -1,8 +1,10 @@
 """DeepSpeed's engine in one process: equal to plain torch in every ZeRO stage, bitwise equal after a reload."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from equivdm.config import TinyConfig
 from pipelines.distill import make_recipe
 from pipelines.engines import Engine, MakeEngine, descend, make_deepspeed, make_plain
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
+from pipelines.frozen import freeze_deepspeed, freeze_plain
 from pipelines.loop import run
 from pipelines.partition import held, share, whole
 from pipelines.reshard import universal
@@ -56,6 +59,13 @@ def with_stage(
     return make_deepspeed(module, at_stage(stage, fit), lr, updates, *device, universal=universal)
 
 
+def freeze_at(stage: int, module: nn.Module, fit: FitConfig, device: torch.device) -> Callable[..., Any]:
+    """Return what runs a frozen module in a ZeRO stage."""
+    call = freeze_deepspeed(module, at_stage(stage, fit), device)
+    assert all(hasattr(each, "ds_tensor") == (stage == 3) for each in module.parameters())
+    return call
+
+
 def at_stage(stage: int, fit: FitConfig) -> FitConfig:
     """Settings with another ZeRO stage."""
     return fit.model_copy(update={"parallel": fit.parallel.model_copy(update={"zero_stage": stage})})
@@ -81,7 +91,8 @@ def losses(engine: Engine, first: int, last: int) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "offload"), [(0, "none"), *((stage, place) for stage in (1, 2, 3) for place in ("none", "optimizer"))]
+    ("stage", "offload"),
+    [(0, "none"), *((stage, place) for stage in (1, 2, 3) for place in ("none", "optimizer")), (3, "parameters")],
 )
 def test_every_stage_does_what_plain_torch_does(stage: int, offload: str) -> None:
     fit = settings(stage, offload)
@@ -127,7 +138,8 @@ def test_a_saved_engine_continues_bitwise(make: MakeEngine, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("spoil", ["loss", "gradient"])
 @pytest.mark.parametrize(
-    ("stage", "offload"), [(None, "none"), (0, "none"), *((s, o) for s in (1, 2, 3) for o in ("none", "optimizer"))]
+    ("stage", "offload"),
+    [(None, "none"), (0, "none"), *((s, o) for s in (1, 2, 3) for o in ("none", "optimizer")), (3, "parameters")],
 )
 def test_an_update_that_is_no_number_leaves_everything_as_it_was(stage: int | None, offload: str, spoil: str) -> None:
     fit = settings(stage or 0, offload).model_copy(update={"accumulate": 2})
@@ -198,7 +210,8 @@ def test_a_student_is_distilled_alike_in_every_stage(stage: int, accumulate: int
     for make, parts in ((make_plain, 1), (partial(with_stage, stage), accumulate)):
         fit = fit_config(steps=3, report_every=1, accumulate=parts)
         recipe = make_recipe(distill_job(str(tmp_path), fit), store, teacher, keys, torch.device("cpu"), 0, 1)
-        session = set_up(recipe, fit, torch.device("cpu"), make)
+        stage_of = partial(freeze_at, stage) if parts > 1 else freeze_plain
+        session = set_up(recipe, fit, torch.device("cpu"), make, stage_of)
         run(session)
         found.append([figure.value for figure in session.history])
     assert found[1] == pytest.approx(found[0], rel=1e-3)
@@ -207,6 +220,8 @@ def test_a_student_is_distilled_alike_in_every_stage(stage: int, accumulate: int
 def test_offloading_wants_a_stage() -> None:
     with pytest.raises(ValueError, match="offload: got optimizer with zero_stage=0, wanted a ZeRO stage"):
         settings(0, "optimizer")
+    with pytest.raises(ValueError, match="offload: got parameters with zero_stage=2, wanted 3, which alone partitions"):
+        settings(2, "parameters")
 
 
 @pytest.mark.parametrize("stage", [2, 3])

@@ -41,7 +41,7 @@ def live() -> int:
 
 @pytest.mark.usefixtures("group")
 @pytest.mark.parametrize(
-    ("stage", "offload"), [(0, "none"), (1, "none"), (2, "optimizer"), (3, "none"), (3, "optimizer")]
+    ("stage", "offload"), [(0, "none"), (1, "none"), (2, "optimizer"), (3, "none"), (3, "optimizer"), (3, "parameters")]
 )
 def test_what_is_held_between_steps_is_what_the_engine_holds(stage: int, offload: str) -> None:
     backbone = TinyConfig(width=512, depth=1, heads=2, patch=4)
