@@ -24,15 +24,19 @@ def place(module: nn.Module, config: Mapping[str, Any], device: torch.device) ->
 
 
 def _read_in_parts(denoiser: DenoiserModule, config: Mapping[str, Any], device: torch.device) -> None:
-    """Have the first worker read the weights that wait, and each keep its part of them."""
+    """Have the first worker read the weights that wait, DeepSpeed send them, and each worker keep its part."""
     import deepspeed
 
+    waiting = unread(denoiser, denoiser.readers)
     reads, partition = torch.distributed.get_rank() == 0, None
-    for name, waiting, read in unread(denoiser, denoiser.readers):
-        shape, dtype = waiting.shape, waiting.dtype
-        # The others' values are overwritten: DeepSpeed sends the first worker's before it cuts them.
-        value = read().to(device, dtype) if reads else torch.empty(shape, dtype=dtype, device=device)
-        parameter: Any = put(denoiser, name, value.contiguous())
+    # One for all, where the first worker's values are sent from and the others' arrive: many would leave holes.
+    size = max((each.numel() * each.element_size() for _, each, _ in waiting), default=0)
+    buffer = torch.empty(size, dtype=torch.uint8, device=device)
+    for name, each, read in waiting:
+        value = buffer[: each.numel() * each.element_size()].view(each.dtype).view(each.shape)
+        if reads:
+            value.copy_(read())
+        parameter: Any = put(denoiser, name, value)
         if partition is None:
             deepspeed.zero.Init(module=nn.ParameterList([parameter]), config_dict_or_path=dict(config))
             partition = parameter.convert_to_zero_parameters

@@ -53,10 +53,11 @@ def with_stage(
     lr: float,
     updates: int,
     *device: torch.device,
+    offload: str = "none",
     universal: bool = False,
 ) -> Engine:
     """Return a DeepSpeed engine of a ZeRO stage."""
-    return make_deepspeed(module, at_stage(stage, fit), lr, updates, *device, universal=universal)
+    return make_deepspeed(module, at_stage(stage, fit, offload), lr, updates, *device, universal=universal)
 
 
 def freeze_at(stage: int, module: nn.Module, fit: FitConfig, device: torch.device) -> Callable[..., Any]:
@@ -66,9 +67,10 @@ def freeze_at(stage: int, module: nn.Module, fit: FitConfig, device: torch.devic
     return call
 
 
-def at_stage(stage: int, fit: FitConfig) -> FitConfig:
+def at_stage(stage: int, fit: FitConfig, offload: str = "none") -> FitConfig:
     """Settings with another ZeRO stage."""
-    return fit.model_copy(update={"parallel": fit.parallel.model_copy(update={"zero_stage": stage})})
+    changes = {"zero_stage": stage, "offload": offload}
+    return fit.model_copy(update={"parallel": fit.parallel.model_copy(update=changes)})
 
 
 EVERY: list[MakeEngine] = [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2, 3))]
@@ -124,7 +126,7 @@ def test_the_norm_is_that_of_the_gradient_before_clipping(stage: int) -> None:
         assert plain.gradient_norm > 0.02
 
 
-@pytest.mark.parametrize("make", EVERY)
+@pytest.mark.parametrize("make", [*EVERY, partial(with_stage, 3, offload="parameters")])
 def test_a_saved_engine_continues_bitwise(make: MakeEngine, tmp_path: Path) -> None:
     through, first, second = (make(network(), settings(), 1e-2, 1) for _ in range(3))
     wanted = losses(through, 0, 9)
@@ -165,8 +167,18 @@ def test_an_update_that_is_no_number_leaves_everything_as_it_was(stage: int | No
     assert losses(spoiled, 4, 7) == losses(other, 4, 7)
 
 
-@pytest.mark.parametrize("offload", ["none", "optimizer"])
-@pytest.mark.parametrize(("before", "now"), [(1, 1), (2, 1), (1, 3), (3, 2)])
+@pytest.mark.parametrize(
+    ("before", "now", "offload"),
+    [
+        (1, 1, "none"),
+        (2, 1, "optimizer"),
+        (1, 3, "none"),
+        (1, 3, "optimizer"),
+        (1, 3, "parameters"),
+        (3, 2, "none"),
+        (3, 2, "optimizer"),
+    ],
+)
 def test_a_converted_state_continues_in_any_stage(before: int, now: int, offload: str, tmp_path: Path) -> None:
     store = open_store(StoreConfig(root=str(tmp_path / "store")))
     first = make_deepspeed(network(), settings(before), 1e-2)

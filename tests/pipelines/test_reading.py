@@ -35,8 +35,7 @@ def cases(folder: Path, kind: str) -> tuple[DenoiserModule, DenoiserModule]:
 
 
 @pytest.mark.usefixtures("group")
-@pytest.mark.parametrize("kind", ["tiny", "wan", "videocrafter2"])
-@pytest.mark.parametrize("offload", ["none", "parameters"])
+@pytest.mark.parametrize(("kind", "offload"), [("tiny", "none"), ("wan", "parameters"), ("videocrafter2", "none")])
 def test_what_is_read_in_parts_is_what_the_files_hold(kind: str, offload: str, tmp_path: Path) -> None:
     fit = FitConfig(parallel=ParallelConfig.model_validate({"zero_stage": 3, "offload": offload}))
     import_deepspeed(fit)
@@ -64,5 +63,5 @@ def test_two_workers_train_alike_and_keep_their_share(tmp_path: Path) -> None:
     size = sum(os.path.getsize(file) for file in (tmp_path / "large").rglob("*.safetensors"))
     largest = 4 * 6 * 512 * 512
     for each in two_workers.both("measured", tmp_path):
-        assert each["whole"] > 0.95 * size
-        assert each["parts"] < size / 2 + 4 * largest, each
+        assert each["whole"] > 0.9 * size, each
+        assert each["parts"] < 1.1 * (size / 2 + largest), each

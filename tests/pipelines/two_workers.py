@@ -1,6 +1,7 @@
 """Two processes that train under ZeRO 3 what files hold: read whole by each, and in parts. Run by `both`."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -43,7 +44,11 @@ def write(folder: Path) -> None:
 def both(task: str, folder: Path) -> list[dict[str, Any]]:
     """Run a task in two processes, and return what each says."""
     command = [sys.executable, "-m", "tests.pipelines.two_workers", task, str(folder)]
-    processes = [subprocess.Popen([*command, str(rank)]) for rank in (0, 1)]
+    root, environment = Path(__file__).parents[2], os.environ | {"OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([*command, str(rank)], cwd=root, env=environment | {"LOCAL_RANK": str(rank)})
+        for rank in (0, 1)
+    ]
     assert [process.wait() for process in processes] == [0, 0]
     return [json.loads((folder / f"{task}_{rank}.json").read_text()) for rank in (0, 1)]
 
@@ -101,8 +106,9 @@ def measured(folder: Path, rank: int) -> dict[str, Any]:
     import_deepspeed(FIT)
     config, model = deepspeed_config(FIT), WanConfig(model=str(folder / "large"))
     place(open_denoiser(WanConfig(model=str(folder / "wan"))), config, CPU)  # what is there once for all
-    parts = grown(lambda: place(open_denoiser(model), config, CPU))
-    return {"parts": parts, "whole": grown(lambda: materialise(open_denoiser(model), CPU))}
+    first, second = open_denoiser(model), open_denoiser(model)
+    parts = grown(lambda: place(first, config, CPU))
+    return {"parts": parts, "whole": grown(lambda: materialise(second, CPU))}
 
 
 def grown(read: Callable[[], object]) -> int:
