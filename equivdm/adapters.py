@@ -123,7 +123,9 @@ def merge_adapter(denoiser: DenoiserModule, folder: Path) -> None:
     peft, body = _peft(), denoiser.body
     with standing_in(denoiser):
         model: Any = peft.PeftModel.from_pretrained(body, str(folder))
-        adapted = {name: each for name, each in denoiser.named_modules() if hasattr(each, "get_delta_weight")}
+        adapted: dict[str, Any] = {
+            name: each for name, each in denoiser.named_modules() if hasattr(each, "get_delta_weight")
+        }
         model.unload()
     for name, layer in adapted.items():
         _add(denoiser, f"{name}.weight", partial(layer.get_delta_weight, "default"))

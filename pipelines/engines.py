@@ -1,6 +1,5 @@
 """What trains a module: DeepSpeed on a cluster, plain torch in one process."""
 
-import os
 from collections.abc import Callable, Sequence
 from math import cos, pi
 from pathlib import Path
@@ -15,9 +14,12 @@ from equivdm.backbones.deferred import materialise
 from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.partition import held, is_adapted
 from pipelines.reading import place
+from pipelines.zero import deepspeed_config, import_deepspeed
 
 STATE = "state"
 """Folder or file of an engine's state."""
+
+CPU = torch.device("cpu")
 
 Part = TypeVar("Part")
 
@@ -162,9 +164,6 @@ def rate_share(config: OptimizerConfig, step: int, last: int) -> float:
     return config.lr_floor + (1 - config.lr_floor) * (1 + cos(pi * way)) / 2
 
 
-CPU = torch.device("cpu")
-
-
 def make_plain(module: nn.Module, fit: FitConfig, lr: float, updates: int = 1, device: torch.device = CPU) -> Engine:
     """Return a plain engine."""
     return PlainEngine(materialise(module, device), fit, lr, updates)
@@ -251,44 +250,6 @@ def make_deepspeed(
         dist_init_required=False,
     )
     return DeepSpeedEngine(engine)
-
-
-def import_deepspeed(fit: FitConfig) -> Any:
-    """Return DeepSpeed, told before it is imported what it shall not do."""
-    # DeepSpeed decorates its Muon optimizer with torch.compile on import, which loads the whole compiler: 3 s on two
-    # cores, for a function that is never called here.
-    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    # Otherwise DeepSpeed takes a GPU that it sees, even where this job trains on CPUs.
-    os.environ.setdefault("DS_ACCELERATOR", "cuda" if fit.parallel.gpus_per_worker else "cpu")
-    import deepspeed
-    import deepspeed.ops
-
-    # No compiled ops, and no look at which could be: DeepSpeed runs the compiler to find out, and would then spend a
-    # minute of g++ on a shared-memory collective that serves inference only.
-    deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined]
-    return deepspeed
-
-
-def deepspeed_config(fit: FitConfig) -> dict[str, Any]:
-    """Return DeepSpeed's settings for a job."""
-    zero: dict[str, Any] = {"stage": fit.parallel.zero_stage}
-    to_host = {"device": "cpu", "pin_memory": fit.parallel.gpus_per_worker > 0}
-    if fit.parallel.offload != "none":
-        zero["offload_optimizer"] = to_host
-    if fit.parallel.offload == "parameters":
-        zero["offload_param"] = to_host
-    return {
-        "train_batch_size": fit.batch,
-        "gradient_accumulation_steps": fit.accumulate,
-        "gradient_clipping": fit.optimizer.clip,
-        "zero_optimization": zero,
-        # AdamW of torch on CPUs, too: DeepSpeed's own CPU Adam would have to be compiled first.
-        "zero_allow_untested_optimizer": True,
-        "zero_force_ds_cpu_optimizer": False,
-        # Autocast keeps the weights in float32, which the moving average and the export want.
-        "torch_autocast": {"enabled": fit.parallel.gpus_per_worker > 0, "dtype": "bfloat16"},
-        "steps_per_print": 10**9,  # the board has the figures
-    }
 
 
 def frozen(module: nn.Module, device: torch.device) -> Callable[..., Any]:

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from equivdm.backbones.deferred import materialise
-from pipelines.engines import deepspeed_config, frozen, import_deepspeed
+from pipelines.engines import frozen
 from pipelines.fit_config import FitConfig
 from pipelines.reading import place
+from pipelines.zero import deepspeed_config, import_deepspeed
 
 MakeFrozen = Callable[[nn.Module, FitConfig, torch.device], Callable[..., Any]]
 """(module, settings, device): `freeze_plain` or `freeze_deepspeed`. The module's weights may be yet to be read."""

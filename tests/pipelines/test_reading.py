@@ -9,10 +9,10 @@ import torch
 from equivdm.backbones import build_denoiser, load_exported, open_denoiser, open_exported
 from equivdm.backbones.base import DenoiserModule
 from equivdm.config import TinyConfig, WanConfig
-from pipelines.engines import deepspeed_config, import_deepspeed
 from pipelines.fit_config import FitConfig, ParallelConfig
 from pipelines.partition import held, whole
 from pipelines.reading import place
+from pipelines.zero import deepspeed_config, import_deepspeed
 from tests.equivdm.backbones.videocrafter2 import tiny as videocrafter2
 from tests.equivdm.backbones.wan import tiny as wan
 from tests.pipelines import two_workers

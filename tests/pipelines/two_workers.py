@@ -19,10 +19,11 @@ from equivdm.backbones import build_denoiser, open_denoiser
 from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.backbones.deferred import materialise
 from equivdm.config import BackboneConfig, LoraConfig, VideoCrafter2Config, WanConfig
-from pipelines.engines import Engine, deepspeed_config, descend, import_deepspeed, make_deepspeed
+from pipelines.engines import Engine, descend, make_deepspeed
 from pipelines.fit_config import FitConfig, ParallelConfig
 from pipelines.partition import whole
 from pipelines.reading import place
+from pipelines.zero import deepspeed_config, import_deepspeed
 from tests.equivdm.backbones.videocrafter2 import tiny as videocrafter2
 from tests.equivdm.backbones.wan import tiny as wan
 
