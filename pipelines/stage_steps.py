@@ -203,7 +203,7 @@ _estimator: Callable[[FlowConfig], Estimator] = cast(Any, cache(build_estimator)
 _control: Callable[[ControlConfig], Control] = cast(Any, cache(build_control))
 
 
-_text: Callable[[BackboneConfig], TextEncoder] = cast(Any, cache(lambda backbone: backbone_of(backbone).build_text()))
+_text: Callable[[BackboneConfig], TextEncoder] = cast(Any, cache(lambda config: backbone_of(config).build_text()))
 _empty: Callable[[BackboneConfig], np.ndarray] = cast(Any, cache(lambda backbone: _text(backbone)([""])[0]))
 
 
