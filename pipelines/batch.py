@@ -93,10 +93,11 @@ class Work:
     """Is given the rows of a wave just before they enter the pipeline."""
 
 
-def run_items(draft: Draft, label: str, items: Items, work: Work) -> RunSummary:
+def run_items(draft: Draft, label: str, items: Items, work: Work, reporter: Reporter | None = None) -> RunSummary:
     """Bring a table up to date with the items: those that are not settled go through the pipeline.
 
-    With nothing to do no Ray is started. `draft` is told all that is known, as it comes to be known.
+    With nothing to do no Ray is started. `draft` is told all that is known, as it comes to be known. A `reporter` of a
+    part of the run before this one spares a second tally.
     """
     ended: dict[str, Row] = {}
     total = count(items.keys, work.table.states())["pending"]
@@ -105,7 +106,8 @@ def run_items(draft: Draft, label: str, items: Items, work: Work) -> RunSummary:
             session = ExitStack()
             session.enter_context(ray_session(draft.config.ray))
             check_room(work.steps, draft.config.ray)
-            draft.resources, reporter = ray_resources(), start_tally(draft.job)
+            draft.resources = ray_resources()
+            reporter = reporter.anew() if reporter else start_tally(draft.job)
         with session, Stages(reporter, label, total, dict.fromkeys(work.steps, total)) as stages:
             draft.follow(
                 stages,
