@@ -7,10 +7,10 @@ and, under ZeRO, its own copy of the weights. Time rests on an assumption, the s
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from equivdm.backbones import geometry_of
-from equivdm.config import Bucket, TinyConfig
+from equivdm.backbones import backbone_of
+from equivdm.config import Bucket
 from equivdm.errors import UsageError
-from equivdm.footprint import Footprint, Micro, adapter_parameters, footprint_of
+from equivdm.footprint import Footprint, Micro, adapter_parameters
 from pipelines.config import TrainJob
 from pipelines.devices import DEVICES
 from pipelines.fit_config import FitConfig
@@ -69,7 +69,7 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
 
     Raises UsageError where the network's sizes are not known, or it cannot take such clips.
     """
-    footprint, fit, known = footprint_of(config.backbone), config.fit, DEVICES[device]
+    footprint, fit, known = backbone_of(config.backbone).footprint(), config.fit, DEVICES[device]
     micro = _micro(config, clip)
     adapters = adapter_parameters(footprint.linears, config.lora.rank) if config.lora else 0
     parameters, trained = footprint.parameters + adapters, adapters or footprint.parameters
@@ -77,7 +77,7 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
     mixed = fit.parallel.gpus_per_worker > 0
     on_device["activations"] = footprint.kept(micro, mixed=mixed, recompute=fit.checkpoint_activations)
     # A network that is drawn is drawn whole; one that files hold is read a tensor at a time.
-    drawn = isinstance(config.backbone, TinyConfig) and config.start is None
+    drawn = backbone_of(config.backbone).drawn and config.start is None
     on_host["loading"] = _FLOAT * (footprint.parameters if drawn else footprint.largest)
     saved = _FLOAT * trained if mixed or fit.parallel.zero_stage == 3 else 0.0
     own = sum(on_host.values()) + (0 if mixed else sum(on_device.values()))
@@ -104,7 +104,7 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
 
 
 def _micro(config: TrainJob, clip: Bucket) -> Micro:
-    geometry, fit = geometry_of(config.backbone), config.fit
+    geometry, fit = backbone_of(config.backbone).geometry, config.fit
     clips, rest = divmod(fit.batch, fit.parallel.workers * fit.accumulate)
     if rest or not clips:
         raise UsageError(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from equivdm.arrays import Frames
-from equivdm.backbones import build_codec, geometry_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.backbones.deferred import give, materialise
 from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
@@ -63,8 +63,9 @@ class Validation:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
         denoiser = self.build()
         give(denoiser, weights)  # of adapters these alone: their base is read
-        network, codec = frozen(materialise(denoiser, device).eval(), device), build_codec(self.backbone, device)
-        reader = ClipReader(self.store, [clip["key"] for clip in self.clips], geometry_of(self.backbone))
+        network, backbone = frozen(materialise(denoiser, device).eval(), device), backbone_of(self.backbone)
+        codec = backbone.build_codec(device)
+        reader = ClipReader(self.store, [clip["key"] for clip in self.clips], backbone.geometry)
         located = locate(self.store, self.clips, MOTION_COLUMNS)
         values: dict[str, list[float]] = defaultdict(list)
         for clip, files in zip(self.clips, located, strict=True):

@@ -8,7 +8,7 @@ import torch
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 
 from equivdm.adapters import adapt, digest, merge_adapter, read_base, save_adapter
-from equivdm.backbones import build_denoiser, load_exported, open_exported
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.backbones.deferred import materialise
 from equivdm.backbones.wan.denoiser import WanDenoiser
@@ -23,7 +23,7 @@ LORA = LoraConfig(rank=3, alpha=6.0)
 
 def network(seed: int = 0) -> DenoiserModule:
     """Return a network whose layers all say something: those that are new at zero have random weights."""
-    denoiser, generator = build_denoiser(BACKBONE, seed), torch.Generator().manual_seed(seed)
+    denoiser, generator = backbone_of(BACKBONE).build_denoiser(seed), torch.Generator().manual_seed(seed)
     for parameter in denoiser.parameters():
         if not parameter.any():
             parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
@@ -152,7 +152,7 @@ def test_a_target_that_is_no_linear_layer_is_named_with_those_there_are(target: 
 def test_on_weights_that_wait_adapters_are_put_and_merged_bitwise_alike(tmp_path: Path) -> None:
     built = network()
     built.export(tmp_path, built.state_dict())
-    waiting, read = open_exported(BACKBONE, tmp_path), load_exported(BACKBONE, tmp_path)
+    waiting, read = backbone_of(BACKBONE).open_exported(tmp_path), backbone_of(BACKBONE).load_exported(tmp_path)
     for each in (waiting, read):
         adapt(each, BACKBONE, LORA, seed=1)
     assert waiting.base == read.base
@@ -163,7 +163,7 @@ def test_on_weights_that_wait_adapters_are_put_and_merged_bitwise_alike(tmp_path
     adapter = stirred(read)
     (tmp_path / "adapter").mkdir()
     save_adapter(tmp_path / "adapter", adapter, adapter.state_dict())
-    merged = [open_exported(BACKBONE, tmp_path), load_exported(BACKBONE, tmp_path)]
+    merged = [backbone_of(BACKBONE).open_exported(tmp_path), backbone_of(BACKBONE).load_exported(tmp_path)]
     for each in merged:
         merge_adapter(each, tmp_path / "adapter")
     assert digest(merged[0]) == digest(merged[1]) == digest(materialise(merged[0], "cpu")) != digest(network())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equivdm.backbones import build_denoiser, load_exported, open_denoiser, open_exported
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import DenoiserModule
 from equivdm.config import TinyConfig, WanConfig
 from pipelines.fit_config import FitConfig, ParallelConfig
@@ -25,13 +25,14 @@ WIDE = TinyConfig(width=128, depth=1, heads=2, patch=4)
 def cases(folder: Path, kind: str) -> tuple[DenoiserModule, DenoiserModule]:
     """A network whose weights wait in files, and the same one read whole."""
     if kind == "tiny":
-        built = build_denoiser(WIDE, seed=5)
+        backbone = backbone_of(WIDE)
+        built = backbone.build_denoiser(seed=5)
         built.export(folder, built.state_dict())
-        return open_exported(WIDE, folder), load_exported(WIDE, folder)
+        return backbone.open_exported(folder), backbone.load_exported(folder)
     if kind == "wan":
         wan.denoiser(vace=True).network.save_pretrained(folder / "transformer", max_shard_size="40KB")
-    config = WanConfig(model=str(folder)) if kind == "wan" else videocrafter2.write(folder)
-    return open_denoiser(config), build_denoiser(config)
+    backbone = backbone_of(WanConfig(model=str(folder)) if kind == "wan" else videocrafter2.write(folder))
+    return backbone.open_denoiser(), backbone.build_denoiser()
 
 
 @pytest.mark.usefixtures("group")

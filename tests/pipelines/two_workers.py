@@ -15,7 +15,7 @@ import torch
 import torch.distributed
 
 from equivdm.adapters import adapt
-from equivdm.backbones import build_denoiser, open_denoiser
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.backbones.deferred import materialise
 from equivdm.config import BackboneConfig, LoraConfig, VideoCrafter2Config, WanConfig
@@ -64,13 +64,13 @@ def trained(folder: Path, rank: int) -> dict[str, Any]:
         ("videocrafter2", published, None),
     ):
         for way in ("whole", "parts"):
-            denoiser = open_denoiser(config)
+            denoiser = backbone_of(config).open_denoiser()
             if way == "whole":
                 materialise(denoiser, CPU)
             if adapters:
                 adapt(denoiser, config, adapters, seed=4)
             engine = make_deepspeed(denoiser, FIT, 1e-2)
-            odd = differing(engine, build_denoiser(config))
+            odd = differing(engine, backbone_of(config).build_denoiser())
             found[f"{name} {way}"] = {"losses": losses(engine, config, rank), "odd": odd}
     return found
 
@@ -105,9 +105,10 @@ def measured(folder: Path, rank: int) -> dict[str, Any]:
     """Most bytes of its own memory that a worker takes while it reads the large network, whole and in parts."""
     del rank
     import_deepspeed(FIT)
-    config, model = deepspeed_config(FIT), WanConfig(model=str(folder / "large"))
-    place(open_denoiser(WanConfig(model=str(folder / "wan"))), config, CPU)  # what is there once for all
-    first, second = open_denoiser(model), open_denoiser(model)
+    config = deepspeed_config(FIT)
+    small, large = (backbone_of(WanConfig(model=str(folder / name))) for name in ("wan", "large"))
+    place(small.open_denoiser(), config, CPU)  # what is there once for all
+    first, second = large.open_denoiser(), large.open_denoiser()
     parts = grown(lambda: place(first, config, CPU))
     return {"parts": parts, "whole": grown(lambda: materialise(second, CPU))}
 
