@@ -91,6 +91,8 @@ class Work:
     """What each step takes, by name, in their order."""
     prepare: Callable[[Sequence[Row]], Sequence[Row]] = list
     """Is given the rows of a wave just before they enter the pipeline."""
+    has_room: bool = False
+    """Whether Ray's room for the steps was looked at already."""
 
 
 def run_items(draft: Draft, label: str, items: Items, work: Work) -> RunSummary:
@@ -104,7 +106,8 @@ def run_items(draft: Draft, label: str, items: Items, work: Work) -> RunSummary:
         with draft.start_up():
             session = ExitStack()
             session.enter_context(ray_session(draft.config.ray))
-            check_room(work.steps, draft.config.ray)
+            if not work.has_room:
+                check_room(work.steps, draft.config.ray)
             draft.resources, reporter = ray_resources(), start_tally(draft.job)
         with session, Stages(reporter, label, total, dict.fromkeys(work.steps, total)) as stages:
             draft.follow(

@@ -51,7 +51,8 @@ def run(config: PreprocessJob) -> RunSummary:
             update_manifest(draft, store, config, fresh)
         clips, items = inputs(config, store, videos)
         prepare = partial(prepare_wave, config=config, store=store)
-        work = Work(clips, partial(clip_pipeline, config=config, store=store), steps_of(config), prepare)
+        pipeline = partial(clip_pipeline, config=config, store=store)
+        work = Work(clips, pipeline, steps_of(config), prepare, has_room=len(fresh) > 0)
         summary = run_items(draft, "preprocess", items, work)
     return replace(summary, record=draft.page)
 

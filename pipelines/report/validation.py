@@ -62,7 +62,7 @@ def _validated(
         rows.append((clips[key], [_player(model, record, key, store, out) for record in shown]))
     last = shown[-1]
     lead = f"{counted(len(records), 'validation')}, the last after step {last.step}; {counted(len(keys), 'clip')}"
-    return Validated(model, lead, curves(records, colour), rows)
+    return Validated(model, lead, curves(model.name, records, colour), rows)
 
 
 def evenly(records: Sequence[ValidationRecord], most: int) -> list[ValidationRecord]:
@@ -72,15 +72,15 @@ def evenly(records: Sequence[ValidationRecord], most: int) -> list[ValidationRec
     return [records[round(place * (len(records) - 1) / (most - 1))] for place in range(most)]
 
 
-def curves(records: Sequence[ValidationRecord], colour: int | None) -> list[Curve]:
-    """Return each figure over the steps, mean over the clips: the loss first, the metrics in their order."""
+def curves(name: str, records: Sequence[ValidationRecord], colour: int | None) -> list[Curve]:
+    """Return each figure of a model over the steps, mean over the clips: the loss first, then the metrics."""
     found = []
-    for name in ("loss", *METRICS):
-        points = [(record.step, record.figures[name]) for record in records if name in record.figures]
+    for figure in ("loss", *METRICS):
+        points = [(record.step, record.figures[figure]) for record in records if figure in record.figures]
         if points:
-            metric = METRICS.get(name)
+            metric = METRICS.get(figure)
             words = (metric.title, metric.unit, metric.better) if metric else ("Denoising loss", "", "lower")
-            found.append(Curve(*words, plot=metric_curve(words[0], points, colour)))
+            found.append(Curve(*words, plot=metric_curve(f"{words[0]} of {name}", points, colour)))
     return found
 
 
