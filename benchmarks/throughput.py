@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from equivdm.config import ClipConfig, FlowConfig
 from equivdm.flow import build_estimator
 from equivdm.noise import warped_noise
 from equivdm.video.write import write_video
+from pipelines.allocator import keep_memory
 from pipelines.config import PreprocessJob
 from pipelines.manifest import probe_video, unknown_videos
 from pipelines.preprocess import finish_clip, prepare_wave, run
@@ -67,30 +68,40 @@ def end_to_end(place: Path, clips: int, size: Size, rounds: int) -> list[Figure]
     """Measure a whole run beside the bare loop of its steps in as many processes as CPUs, in turn.
 
     Once with Ray's own start and its workers' imports, once in a session where both are over. By the clock, and by CPU
-    seconds, which other work on the machine leaves as they are: with every CPU in full use both say the same.
+    seconds, which other work on the machine leaves as they are: with every CPU in full use both say the same. The loop
+    runs in processes as Python starts them, and once more in such as ask for memory the way the pipeline's do.
     """
     write_videos(place / "videos", clips, size)
     write_videos(place / "warm", len(CPUS), size)
     job = partial(_job, place, ClipConfig(frames=FRAMES, height=size[0], width=size[1]))
-    found: dict[str, list[Cost]] = {"bare": [], "cold": [], "warm": []}
-    with Bare(job("warm", "bare_warm")) as bare:
-        for number in range(rounds):
-            found["bare"].append(_cost(partial(bare.run, job("videos", f"bare{number}"))))
-            found["cold"].append(_cost(partial(_run, job("videos", f"cold{number}"))))
-            with ray_session(job("videos", "").ray):
-                run(job("warm", f"session{number}"))
-                found["warm"].append(_cost(partial(_run, job("videos", f"warm{number}"))))
-    each = [median(column) / clips for column in zip(*found["bare"], strict=True)]
-    floor = f"{each[0]:.2f} s, {each[1]:.2f} CPU s a clip in the bare loop"
-    name = f"of the bare loop's throughput, {clips} clips of {size[0]}x{size[1]}x{FRAMES}, {len(CPUS)} CPUs"
+    found: dict[str, list[Cost]] = {"bare": [], "kept": [], "cold": [], "warm": []}
+    for number in range(rounds):
+        for kind in ("bare", "kept"):
+            with Bare(job("warm", f"warm {kind}{number}"), keep=kind == "kept") as bare:
+                found[kind].append(_cost(partial(bare.run, job("videos", f"{kind}{number}"))))
+        found["cold"].append(_cost(partial(_run, job("videos", f"cold{number}"))))
+        with ray_session(job("videos", "").ray):
+            run(job("warm", f"session{number}"))
+            found["warm"].append(_cost(partial(_run, job("videos", f"warm{number}"))))
+    name = f"{clips} clips of {size[0]}x{size[1]}x{FRAMES}, {len(CPUS)} CPUs"
+    figures = _ratios(found, "bare", clips, f"of the bare loop's throughput, {name}", 0.9)
+    figures += _ratios(found, "kept", clips, "of that of a loop that keeps memory", None)
+    return [*figures, *_where(open_store(job("videos", f"warm{rounds - 1}").store), clips)]
+
+
+def _ratios(
+    found: Mapping[str, Sequence["Cost"]], loop: str, clips: int, name: str, wanted: float | None
+) -> list[Figure]:
+    each = [median(column) / clips for column in zip(*found[loop], strict=True)]
+    floor = f"{each[0]:.2f} s, {each[1]:.2f} CPU s a clip in the loop"
     figures = []
     for kind, what in (("cold", "Ray's start included"), ("warm", "in a session that is open")):
-        by_clock, by_cpu = (median(ratios) for ratios in zip(*map(_ratio, found["bare"], found[kind]), strict=True))
+        by_clock, by_cpu = (median(ratios) for ratios in zip(*map(_ratio, found[loop], found[kind]), strict=True))
         figures += [
-            Figure("a", f"end to end, {what}, part {name}", by_clock, 0.9, least=True, floor=floor),
-            Figure("a", f"the same by CPU seconds, {what}", by_cpu, 0.9, least=True, floor=floor),
+            Figure("a", f"end to end, {what}, part {name}", by_clock, wanted, least=True, floor=floor),
+            Figure("a", f"the same by CPU seconds, {what}", by_cpu, wanted, least=True, floor=floor),
         ]
-    return [*figures, *_where(open_store(job("videos", f"warm{rounds - 1}").store), clips)]
+    return figures
 
 
 class Cost(NamedTuple):
@@ -113,12 +124,12 @@ def _cost(function: Callable[[], object]) -> Cost:
 class Bare:
     """Processes that do what the steps do, without Ray, tables' logs or a driver; they live for the block."""
 
-    def __init__(self, warm: PreprocessJob) -> None:
+    def __init__(self, warm: PreprocessJob, keep: bool) -> None:
         context = multiprocessing.get_context("spawn")
         # As Ray gives a task of one CPU.
         os.environ["OMP_NUM_THREADS"] = "1"
         barrier = context.Barrier(len(CPUS))
-        self._pool = ProcessPoolExecutor(len(CPUS), context, initializer=_warm_up, initargs=(warm, barrier))
+        self._pool = ProcessPoolExecutor(len(CPUS), context, initializer=_warm_up, initargs=(warm, keep, barrier))
 
     def __enter__(self) -> "Bare":
         list(self._pool.map(abs, CPUS))  # a process is started for each, and none answers before all have warmed up
@@ -145,7 +156,9 @@ def bare_clip(video: Row, job: PreprocessJob) -> None:
         raise RuntimeError(f"{video['path']}: got {row['outcome']} ({row['rule']}, {row['message']}), wanted done")
 
 
-def _warm_up(job: PreprocessJob, barrier: Any) -> None:
+def _warm_up(job: PreprocessJob, keep: bool, barrier: Any) -> None:
+    if keep:
+        keep_memory()
     bare_clip(_videos(job)[0], job)
     barrier.wait()
 

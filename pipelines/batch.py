@@ -91,14 +91,13 @@ class Work:
     """What each step takes, by name, in their order."""
     prepare: Callable[[Sequence[Row]], Sequence[Row]] = list
     """Is given the rows of a wave just before they enter the pipeline."""
-    has_room: bool = False
-    """Whether Ray's room for the steps was looked at already."""
 
 
-def run_items(draft: Draft, label: str, items: Items, work: Work) -> RunSummary:
+def run_items(draft: Draft, label: str, items: Items, work: Work, reporter: Reporter | None = None) -> RunSummary:
     """Bring a table up to date with the items: those that are not settled go through the pipeline.
 
-    With nothing to do no Ray is started. `draft` is told all that is known, as it comes to be known.
+    With nothing to do no Ray is started. `draft` is told all that is known, as it comes to be known. A `reporter` of a
+    part of the run before this one, which has looked whether Ray has room, spares a second tally and look.
     """
     ended: dict[str, Row] = {}
     total = count(items.keys, work.table.states())["pending"]
@@ -106,9 +105,10 @@ def run_items(draft: Draft, label: str, items: Items, work: Work) -> RunSummary:
         with draft.start_up():
             session = ExitStack()
             session.enter_context(ray_session(draft.config.ray))
-            if not work.has_room:
+            if reporter is None:
                 check_room(work.steps, draft.config.ray)
-            draft.resources, reporter = ray_resources(), start_tally(draft.job)
+            draft.resources = ray_resources()
+            reporter = reporter.anew() if reporter else start_tally(draft.job)
         with session, Stages(reporter, label, total, dict.fromkeys(work.steps, total)) as stages:
             draft.follow(
                 stages,

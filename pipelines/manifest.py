@@ -28,7 +28,7 @@ from pipelines.states import States, is_settled
 from pipelines.steps import ITEM_FAULTS, NOBODY, failure, settle, spread
 from pipelines.store import Store
 from pipelines.tables import Row, Table
-from pipelines.tally import Reporter, start_tally
+from pipelines.tally import Reporter
 
 VERSION = 3
 """Raised when the same file and layout would give other rows."""
@@ -62,9 +62,9 @@ def unknown_videos(store: Store, job: PreprocessJob, videos: pa.Table, run: str 
     return pending(keyed, store.table("manifest").states(), run)
 
 
-def update_manifest(draft: Draft, store: Store, job: PreprocessJob, unknown: pa.Table) -> None:
+def update_manifest(draft: Draft, store: Store, job: PreprocessJob, unknown: pa.Table, reporter: Reporter) -> None:
     """Probe videos on the cluster and commit their windows."""
-    table, reporter = store.table("manifest"), start_tally(draft.job)
+    table = store.table("manifest")
     with Stages(reporter, "probe", len(unknown), {}) as stages:
         draft.follow(stages, cpus={"probe": job.work.probe.cpus})
         for start in range(0, len(unknown), _WAVE):

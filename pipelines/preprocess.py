@@ -34,7 +34,7 @@ from pipelines.stages import STAGES, stage_fingerprints, with_stages
 from pipelines.steps import settle, spread_in_turn
 from pipelines.store import Store, open_store
 from pipelines.tables import Row, Table
-from pipelines.tally import Reporter
+from pipelines.tally import Reporter, start_tally
 
 
 def run(config: PreprocessJob) -> RunSummary:
@@ -42,18 +42,18 @@ def run(config: PreprocessJob) -> RunSummary:
     check_size(config)
     store, videos = open_store(config.store), list_videos(config.source)
     with recording(store, Draft("preprocess", config)) as draft, ExitStack() as session:
-        fresh = unknown_videos(store, config, videos, draft.run)
+        fresh, reporter = unknown_videos(store, config, videos, draft.run), None
         if len(fresh):
             with draft.start_up():
                 session.enter_context(ray_session(config.ray))
+                reporter = start_tally(draft.job)
             for steps in ({"probe": config.work.probe}, steps_of(config)):  # now, not when all videos are probed
                 check_room(steps, config.ray)
-            update_manifest(draft, store, config, fresh)
+            update_manifest(draft, store, config, fresh, reporter)
         clips, items = inputs(config, store, videos)
         prepare = partial(prepare_wave, config=config, store=store)
-        pipeline = partial(clip_pipeline, config=config, store=store)
-        work = Work(clips, pipeline, steps_of(config), prepare, has_room=len(fresh) > 0)
-        summary = run_items(draft, "preprocess", items, work)
+        work = Work(clips, partial(clip_pipeline, config=config, store=store), steps_of(config), prepare)
+        summary = run_items(draft, "preprocess", items, work, reporter)
     return replace(summary, record=draft.page)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import BotoCoreError
 
 from equivdm.errors import EquivdmError, ItemError
+from pipelines.allocator import keep_memory
 from pipelines.patience import is_passing
 from pipelines.settings import Resources
 from pipelines.tables import Row, Table
@@ -149,10 +150,15 @@ def spread(
     items: "ray.data.Dataset", function: Callable[..., Row], resources: Resources, **arguments: object
 ) -> "ray.data.Dataset":
     """Append a step to a pipeline: as tasks, or on actors where it has GPUs or a number of actors."""
-    work = functools.partial(function, **arguments)
+    work = functools.partial(_in_worker, function, **arguments)
     if resources.on_actors:
         return items.map(cast(Any, OnActor), fn_constructor_args=(work,), **actor_pool(resources))
     return items.map(cast(Any, work), ray_remote_args_fn=_task_retries, **_needs(resources))
+
+
+def _in_worker(function: Callable[..., Row], row: Row, **arguments: object) -> Row:
+    keep_memory()
+    return function(row, **arguments)
 
 
 def actor_pool(resources: Resources) -> dict[str, Any]:

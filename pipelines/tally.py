@@ -16,7 +16,7 @@ A reporter without an actor does nothing: steps run as they are where there is n
 import functools
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,18 +71,18 @@ def add_up(one: Mapping[str, Sums], other: Mapping[str, Sums]) -> dict[str, Sums
 
 
 class Tally:
-    """The actor: what all processes have reported, by stage."""
+    """The actor: what all processes have reported, by the part of the run and by stage."""
 
     def __init__(self) -> None:
-        self._sums = dict[str, Sums]()
+        self._sums = defaultdict[str, dict[str, Sums]](dict)
 
-    def add(self, sums: Mapping[str, Sums]) -> None:
-        """Take what a process has gathered."""
-        self._sums = add_up(self._sums, sums)
+    def add(self, part: str, sums: Mapping[str, Sums]) -> None:
+        """Take what a process has gathered in a part of the run."""
+        self._sums[part] = add_up(self._sums[part], sums)
 
-    def sums(self) -> dict[str, Sums]:
-        """Return the sums so far, by stage."""
-        return self._sums
+    def sums(self, part: str) -> dict[str, Sums]:
+        """Return the sums of that part so far, by stage."""
+        return self._sums[part]
 
 
 @dataclass
@@ -102,7 +102,11 @@ class Reporter:
     actor: Any = None
     """Handle of a `Tally`."""
     name: str = field(default_factory=lambda: uuid4().hex)
-    """Tells one run's reports from another's in a process that lives through both."""
+    """Tells one part of a run, or one run, from another in what lives through both: the tally, or a worker."""
+
+    def anew(self) -> "Reporter":
+        """Return a reporter to the same tally that counts from nothing."""
+        return Reporter(self.job, self.actor)
 
     @contextmanager
     def stage(self, name: str, bytes_in: int = 0) -> Iterator[Item]:
@@ -135,7 +139,7 @@ class Reporter:
         from ray.exceptions import RayError
 
         try:
-            return ray.get(self.actor.sums.remote(), timeout=timeout_s)
+            return ray.get(self.actor.sums.remote(self.name), timeout=timeout_s)
         except RayError:
             return None
 
@@ -160,7 +164,8 @@ def start_tally(job: str) -> Reporter:
 class _Outbox:
     """What this process has yet to tell one tally."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._lock = threading.Lock()
         self._waiting = dict[str, Sums]()
         self._sent = float("-inf")
@@ -190,13 +195,12 @@ class _Outbox:
             self._sent = time.monotonic()
         if waiting:
             try:
-                actor.add.remote(waiting)
+                actor.add.remote(self._name, waiting)
             except RayError:
                 return  # figures are lost with their actor; an item must not be
 
 
 @functools.cache
 def _outbox(name: str) -> _Outbox:
-    """One for each run that this process works for."""
-    del name
-    return _Outbox()
+    """One for each part of a run that this process works for."""
+    return _Outbox(name)

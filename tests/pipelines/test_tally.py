@@ -34,8 +34,9 @@ reports = st.dictionaries(st.sampled_from(["looks", "motion", "latents"]), sums)
 def test_a_tally_holds_the_sum_of_all_that_it_was_told(told: list[dict[str, Sums]]) -> None:
     tally = Tally()
     for each in told:
-        tally.add(each)
-    for stage, total in tally.sums().items():
+        tally.add("one", each)
+    tally.add("another", {"latents": Sums(Counter(done=1), 1.0)})
+    for stage, total in tally.sums("one").items():
         parts = [each[stage] for each in told if stage in each]
         assert total.seconds == sum(part.seconds for part in parts)
         assert (total.bytes_in, total.bytes_out) == (sum(p.bytes_in for p in parts), sum(p.bytes_out for p in parts))
@@ -124,9 +125,9 @@ def test_reports_come_in_few_messages_and_none_is_held_back() -> None:
 
         messages = 0
 
-        def add(self, sums: Any) -> None:
+        def add(self, part: str, sums: Any) -> None:
             self.messages += 1
-            super().add(sums)
+            super().add(part, sums)
 
         def heard(self) -> int:
             return self.messages
@@ -142,6 +143,9 @@ def test_reports_come_in_few_messages_and_none_is_held_back() -> None:
     reporter.report("latents", "done")
     reporter.flush()
     assert read_until(reporter, 2001)["latents"].through == 2001
+    reporter = reporter.anew()
+    reporter.report("latents", "done")
+    assert read_until(reporter, 1)["latents"].through == 1
 
 
 @pytest.mark.ray
