@@ -41,7 +41,8 @@ pytestmark = [
 LORA = LoraConfig(rank=32, alpha=64.0)
 """Of `WIDE`, so that ZeRO 3 partitions adapters."""
 
-SCALE = 2.0
+SCALE = LORA.alpha / LORA.rank
+"""A power of two: the order of products changes no bit."""
 
 
 class Runs(NamedTuple):
