@@ -20,4 +20,5 @@ def keep_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
-        mallopt(_M_MMAP_THRESHOLD, _KEPT) or mallopt(_M_MMAP_THRESHOLD, _LARGEST_OF_OLD)
+        if not mallopt(_M_MMAP_THRESHOLD, _KEPT):
+            mallopt(_M_MMAP_THRESHOLD, _LARGEST_OF_OLD)
