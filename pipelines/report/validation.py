@@ -55,13 +55,12 @@ def _validated(
     model: ModelRecord, records: Sequence[ValidationRecord], store: Store, out: Path, colour: int | None
 ) -> Validated:
     shown = evenly(records, SHOWN_STEPS)
-    keys = [clip.key for clip in records[-1].clips]
-    clips = {row["key"]: row for row in store.table("clips").rows(CLIP_COLUMNS, set(keys)) if row["outcome"] == "done"}
-    rows = []
-    for key in [key for key in keys if key in clips][:SHOWN_CLIPS]:
-        rows.append((clips[key], [_player(model, record, key, store, out) for record in shown]))
-    last = shown[-1]
-    lead = f"{counted(len(records), 'validation')}, the last after step {last.step}; {counted(len(keys), 'clip')}"
+    keys = {clip.key for clip in records[-1].clips}
+    clips = (row for row in store.table("clips").rows(CLIP_COLUMNS, keys) if row["outcome"] == "done")
+    first = sorted(clips, key=lambda row: (row["path"], row["window"]))[:SHOWN_CLIPS]
+    rows = [(clip, [_player(model, record, clip["key"], store, out) for record in shown]) for clip in first]
+    means = f"Means of {counted(len(keys), 'clip')} over the steps"
+    lead = f"{means}; {counted(len(records), 'validation')}, the last after step {shown[-1].step}."
     return Validated(model, lead, curves(model.name, records, colour), rows)
 
 
