@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.figures import Figure, show
 from benchmarks.throughput import write_videos
-from equivdm.backbones import build_denoiser, diffusion_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.config import TinyConfig
 from equivdm.ema import Ema
@@ -92,10 +92,10 @@ class Turns:
 
         torch.set_num_threads(int(self.fit.parallel.cpus_per_worker))
         device, data = ray.train.torch.get_device(), InMemory(self.fit.batch)
-        network = build_denoiser(self.backbone, seed=0)
-        bare = Bare(deepcopy(network).to(device), diffusion_of(self.backbone), self.fit)
+        network = backbone_of(self.backbone).build_denoiser(seed=0)
+        bare = Bare(deepcopy(network).to(device), backbone_of(self.backbone).diffusion(), self.fit)
         parts, flops = {"denoiser": Part(network, 1e-3)}, ForwardFlops(network)
-        recipe = Denoising(parts, cast(Loader, data), diffusion_of(self.backbone), flops, device)
+        recipe = Denoising(parts, cast(Loader, data), backbone_of(self.backbone).diffusion(), flops, device)
         session = set_up(recipe, self.fit, device, make_deepspeed)
         ears = Ears(self.board, device, 0)
         turns = (partial(_loop, session, ears, self.board), partial(bare.run, data, STEPS))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equivdm.backbones import targets_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Base, DenoiserModule
 from equivdm.config import BackboneConfig, LoraConfig
 from equivdm.errors import UsageError
@@ -37,7 +37,7 @@ def adapt(
         UsageError: where a target is the name of no linear layer, or peft is not installed.
     """
     peft, body = _peft(), denoiser.body
-    targets = targets_of(backbone, lora)
+    targets = backbone_of(backbone).targets(lora)
     check_targets(body, targets)
     denoiser.base = Base(backbone.model_dump(mode="json"), base_seed, digest(denoiser))
     denoiser.requires_grad_(False)

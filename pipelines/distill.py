@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivdm.backbones import build_denoiser, diffusion_of, geometry_of
+from equivdm.backbones import backbone_of
 from equivdm.distillation import distribution_matching_loss, fake_loss, generate
 from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
@@ -41,14 +41,14 @@ def run(config: DistillJob) -> TrainSummary:
     clips = [row["key"] for row in chosen]
     # Resolved, so that the student's row says what it was made with.
     config = config.model_copy(update={"noise": config.noise or teacher.noise})
-    key = distill_key(config, teacher, clips)
+    key, backbone = distill_key(config, teacher, clips), backbone_of(teacher.backbone)
     validation = plan_validation(
         config,
         store,
         key,
-        build=partial(build_denoiser, teacher.backbone, seed=0),
+        build=partial(backbone.build_denoiser, seed=0),
         backbone=teacher.backbone,
-        diffusion=diffusion_of(teacher.backbone, teacher.objective),
+        diffusion=backbone.diffusion(teacher.objective),
         noise=config.noise,
         sampler=STUDENT_SAMPLER,
         has_loss=False,
@@ -154,7 +154,8 @@ def make_recipe(
     world: int,
 ) -> Distillation:
     """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
-    fit, diffusion = config.fit, diffusion_of(teacher.backbone, teacher.objective)
+    fit, backbone = config.fit, backbone_of(teacher.backbone)
+    diffusion = backbone.diffusion(teacher.objective)
     network = load_weights(store, teacher).to(device).requires_grad_(False)
     network.recompute = fit.checkpoint_activations
     parts = {
@@ -169,6 +170,6 @@ def make_recipe(
         draws=2,
         replace_bad=fit.on_bad_clip == "skip",
     )
-    loader = Loader(samples, clips, ClipReader(store, clips, geometry_of(teacher.backbone)), rank, world)
+    loader = Loader(samples, clips, ClipReader(store, clips, backbone.geometry), rank, world)
     flops, teaching = ForwardFlops(network), frozen(network, device)
     return Distillation(parts, loader, flops, teaching, config.fake_updates, diffusion, device)

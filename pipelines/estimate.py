@@ -7,10 +7,10 @@ and, under ZeRO, its own copy of the weights. Time rests on an assumption, the s
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from equivdm.backbones import geometry_of
+from equivdm.backbones import backbone_of
 from equivdm.config import Bucket
 from equivdm.errors import UsageError
-from equivdm.footprint import Footprint, Micro, adapter_parameters, footprint_of
+from equivdm.footprint import Footprint, Micro, adapter_parameters
 from pipelines.config import TrainJob
 from pipelines.devices import DEVICES
 from pipelines.fit_config import FitConfig
@@ -64,7 +64,7 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
 
     Raises UsageError where the network's sizes are not known, or it cannot take such clips.
     """
-    footprint, fit, known = footprint_of(config.backbone), config.fit, DEVICES[device]
+    footprint, fit, known = backbone_of(config.backbone).footprint(), config.fit, DEVICES[device]
     micro = _micro(config, clip)
     adapters = adapter_parameters(footprint.linears, config.lora.rank) if config.lora else 0
     parameters, trained = footprint.parameters + adapters, adapters or footprint.parameters
@@ -92,7 +92,7 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
 
 
 def _micro(config: TrainJob, clip: Bucket) -> Micro:
-    geometry, fit = geometry_of(config.backbone), config.fit
+    geometry, fit = backbone_of(config.backbone).geometry, config.fit
     clips, rest = divmod(fit.batch, fit.parallel.workers * fit.accumulate)
     if rest or not clips:
         raise UsageError(

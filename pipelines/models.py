@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from equivdm.backbones import sampler_of
+from equivdm.backbones import backbone_of
 from equivdm.config import BackboneConfig, NoiseConfig, Parameterisation, SamplerConfig
 from equivdm.errors import UsageError
 from pipelines.config import DistillJob, TrainJob
@@ -182,10 +182,8 @@ def load_denoiser(
 
     Raises UsageError where there is none.
     """
-    from equivdm.backbones import build_codec
-
     record = newest_model(store, name)
-    return load_weights(store, record).to(device), build_codec(record.backbone, device), record
+    return load_weights(store, record).to(device), backbone_of(record.backbone).build_codec(device), record
 
 
 def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
@@ -193,20 +191,20 @@ def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
 
     Raises UsageError where adapters were trained on other weights than their base now has.
     """
-    from equivdm.backbones import load_exported
-
     with store.local_folder(record.folder) as folder:
         if not (folder / ADAPTER).is_file():
-            return load_exported(record.backbone, folder).eval()
+            return backbone_of(record.backbone).load_exported(folder).eval()
         return _with_adapter(store, record, folder).eval()
 
 
 def _with_adapter(store: Store, record: ModelRecord, folder: Path) -> "DenoiserModule":
     from equivdm.adapters import merge_adapter, read_base
-    from equivdm.backbones import build_denoiser
 
     base = find_model(store, record.parent) if record.parent else None
-    denoiser = load_weights(store, base) if base else build_denoiser(record.backbone, read_base(folder).seed)
+    if base:
+        denoiser = load_weights(store, base)
+    else:
+        denoiser = backbone_of(record.backbone).build_denoiser(read_base(folder).seed)
     merge_adapter(denoiser, folder)
     return denoiser
 
@@ -231,7 +229,7 @@ def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRec
         backbone=backbone,
         objective=_objective(row, rows),
         noise=_noise(row, rows),
-        sampler=STUDENT_SAMPLER if student else sampler_of(backbone),
+        sampler=STUDENT_SAMPLER if student else backbone_of(backbone).sampler,
     )
 
 

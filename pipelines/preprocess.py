@@ -8,7 +8,7 @@ from functools import partial
 import pyarrow as pa
 import ray.data
 
-from equivdm.backbones import geometry_of
+from equivdm.backbones import backbone_of
 from equivdm.errors import UsageError
 from pipelines.batch import Items, RunSummary, Work, run_items
 from pipelines.config import PreprocessJob
@@ -108,7 +108,7 @@ def prepare_wave(windows: Sequence[Row], config: PreprocessJob, store: Store) ->
 
 def check_size(config: PreprocessJob) -> None:
     """Raise UsageError for a clip that the backbone cannot encode: before the first video, not after the last."""
-    geometry = geometry_of(config.backbone)
+    geometry = backbone_of(config.backbone).geometry
     for bucket in config.clip.choices:
         try:
             geometry.grid(bucket.height, bucket.width)

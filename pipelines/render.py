@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import ray.data
 
-from equivdm.backbones import diffusion_of
+from equivdm.backbones import backbone_of
 from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.seeds import derive_seed
 from equivdm.video.write import write_video
@@ -52,7 +52,7 @@ def check(config: RenderJob, store: Store) -> None:
     from equivdm.sampling import check_sampler
 
     model = newest_model(store, config.model)
-    check_sampler(settings(config, model)[1], diffusion_of(model.backbone, model.objective))
+    check_sampler(settings(config, model)[1], backbone_of(model.backbone).diffusion(model.objective))
 
 
 def inputs(config: RenderJob, store: Store) -> tuple[Table, Items]:
@@ -119,7 +119,7 @@ class RenderClip:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         denoiser, self.codec, self.model = load_denoiser(store, config.model, self.device)
         self.denoiser = frozen(denoiser, self.device)  # in the precision of training and its validation
-        self.diffusion = diffusion_of(self.model.backbone, self.model.objective)
+        self.diffusion = backbone_of(self.model.backbone).diffusion(self.model.objective)
 
     def __call__(self, row: Row) -> Row:
         """Render one clip, write its file, and settle the item, whatever its outcome."""

@@ -12,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 
 from equivdm.arrays import Frames
-from equivdm.backbones import TextEncoder, build_codec, build_text, geometry_of
+from equivdm.backbones import backbone_of
+from equivdm.backbones.backbone import TextEncoder
 from equivdm.config import BackboneConfig, ControlConfig, FlowConfig, OcclusionConfig
 from equivdm.control import Control, build_control
 from equivdm.flow import Estimator, build_estimator, flow_statistics, occlusion_of, shrink_flow
@@ -81,7 +82,7 @@ def make_plan(row: Row, job: PreprocessJob, store: Store) -> Row | None:
     flow = row.get("flow") or read_parts(store, row["have"], ["forward", "backward"])
     forward, backward = (_flow(flow[name]) for name in ("forward", "backward"))
     assert forward is not None
-    geometry = geometry_of(job.backbone)
+    geometry = backbone_of(job.backbone).geometry
     plan = plan_motion(
         forward,
         backward,
@@ -102,7 +103,7 @@ def draw_noise(row: Row, job: PreprocessJob, store: Store) -> Row | None:
         return None
     plan = MotionPlan.from_bytes(row.get("plan") or read_parts(store, row["have"], ["plan"])["plan"])
     seed = derive_seed(0, "materialized", row["keys"]["noises"])
-    noise = plan.noise(seed, geometry_of(job.backbone).channels).astype(np.float16)
+    noise = plan.noise(seed, backbone_of(job.backbone).geometry.channels).astype(np.float16)
     return put(row, store.table("noises"), row["keys"]["noises"], noise=to_tensor(noise))
 
 
@@ -202,7 +203,7 @@ _estimator: Callable[[FlowConfig], Estimator] = cast(Any, cache(build_estimator)
 _control: Callable[[ControlConfig], Control] = cast(Any, cache(build_control))
 
 
-_text: Callable[[BackboneConfig], TextEncoder] = cast(Any, cache(build_text))
+_text: Callable[[BackboneConfig], TextEncoder] = cast(Any, cache(lambda config: backbone_of(config).build_text()))
 _empty: Callable[[BackboneConfig], np.ndarray] = cast(Any, cache(lambda backbone: _text(backbone)([""])[0]))
 
 
@@ -217,7 +218,7 @@ def _encoder(backbone: BackboneConfig) -> Callable[[np.ndarray], np.ndarray]:
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    codec = build_codec(backbone, device)
+    codec = backbone_of(backbone).build_codec(device)
 
     def encode(video: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from equivdm.backbones import codec_identity, control_form, text_identity
+from equivdm.backbones import backbone_of
 from equivdm.config import BackboneConfig
 from equivdm.control import control_identity
 from equivdm.errors import UsageError
@@ -41,19 +41,19 @@ class Stage:
 
 
 def _codec(job: PreprocessJob) -> Any:
-    return codec_identity(job.backbone)
+    return backbone_of(job.backbone).codec_identity()
 
 
 def _text(job: PreprocessJob) -> Any:
-    return text_identity(job.backbone)
+    return backbone_of(job.backbone).text_identity()
 
 
 def _shows(job: PreprocessJob) -> bool:
-    return control_form(job.backbone) != "none"
+    return backbone_of(job.backbone).control_form() != "none"
 
 
 def _shows_latents(job: PreprocessJob) -> bool:
-    return control_form(job.backbone) == "latents"
+    return backbone_of(job.backbone).control_form() == "latents"
 
 
 STAGES: Mapping[str, Stage] = {
@@ -93,14 +93,15 @@ def stage_keys(window: Row, prints: Mapping[str, str]) -> dict[str, str]:
     return {name: item_key(*(window[column] for column in STAGES[name].of), own) for name, own in prints.items()}
 
 
-def check_clips(clips: Sequence[Row], backbone: BackboneConfig) -> None:
+def check_clips(clips: Sequence[Row], config: BackboneConfig) -> None:
     """Raise UsageError where clips were not preprocessed for a backbone: with its codec, its text encoder, its control.
 
     Their keys tell it; nothing of them is read.
     """
-    form = control_form(backbone)
-    prints = {"latents": _print("latents", codec_identity(backbone)), "texts": _print("texts", text_identity(backbone))}
-    shown = {"pixels": "controls", "latents": "blanks", "none": None}[form]
+    backbone = backbone_of(config)
+    shown = {"pixels": "controls", "latents": "blanks", "none": None}[backbone.control_form()]
+    identities = {"latents": backbone.codec_identity(), "texts": backbone.text_identity()}
+    prints = {name: _print(name, identity) for name, identity in identities.items()}
     for clip in clips:
         keys = stage_keys(clip, prints)
         wrong = [name for name in prints if clip[name] != keys[name]] + ([shown] if shown and not clip[shown] else [])

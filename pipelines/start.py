@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from equivdm.backbones import build_denoiser, build_empty, diffusion_of, targets_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import DenoiserModule
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
@@ -21,7 +21,8 @@ def start_of(config: TrainJob, store: Store) -> ModelRecord | None:
             f"start: got {config.start}, which is of backbone {start.backbone}, wanted {config.backbone}: "
             "give the job the same, or start elsewhere"
         )
-    got, wanted = (diffusion_of(config.backbone, each.objective).predicts for each in (start, config))
+    own = backbone_of(config.backbone).predicts
+    got, wanted = start.objective or own, config.objective or own
     if got != wanted:
         raise UsageError(
             f"start: got {config.start}, which predicts {got}, wanted {wanted}: set objective={got}, or start elsewhere"
@@ -38,7 +39,7 @@ def start_identity(config: TrainJob, start: ModelRecord | None) -> dict[str, Any
 def first_network(config: TrainJob, store: Store, start: ModelRecord | None) -> DenoiserModule:
     """Return the network at step 0."""
     seed = derive_seed(config.fit.seed, "weights")
-    denoiser = load_weights(store, start).train() if start else build_denoiser(config.backbone, seed)
+    denoiser = load_weights(store, start).train() if start else backbone_of(config.backbone).build_denoiser(seed)
     if config.lora:
         from equivdm.adapters import adapt
 
@@ -52,4 +53,5 @@ def check_adapters(config: TrainJob) -> None:
         return
     from equivdm.adapters import check_targets
 
-    check_targets(build_empty(config.backbone), targets_of(config.backbone, config.lora))
+    backbone = backbone_of(config.backbone)
+    check_targets(backbone.build_empty(), backbone.targets(config.lora))

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from equivdm.backbones import check_size, diffusion_of, geometry_of, network_identity, sampler_of
+from equivdm.backbones import backbone_of
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
 from pipelines.batch import Items, as_items
@@ -33,12 +33,12 @@ VERSION = 1
 
 def run(config: TrainJob) -> TrainSummary:
     """Train on the selected clips. The same call again continues a stopped run; a finished one is left as it is."""
-    store = open_store(config.store)
+    store, backbone = open_store(config.store), backbone_of(config.backbone)
     chosen = select_clips(store, config.data)
     check_clips(chosen, config.backbone)
     for height, width in {(row["height"], row["width"]) for row in chosen}:
         try:
-            check_size(config.backbone, height, width)
+            backbone.check_size(height, width)
         except ValueError as error:
             raise UsageError(f"backbone: {error}") from error
     clips = [row["key"] for row in chosen]
@@ -51,9 +51,9 @@ def run(config: TrainJob) -> TrainSummary:
         key,
         build=partial(first_network, config, store, start),
         backbone=config.backbone,
-        diffusion=diffusion_of(config.backbone, config.objective),
+        diffusion=backbone.diffusion(config.objective),
         noise=config.noise,
-        sampler=sampler_of(config.backbone),
+        sampler=backbone.sampler,
         has_loss=True,
     )
     recipe = partial(make_recipe, config, store, clips, start=start)
@@ -75,7 +75,7 @@ def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None 
             "version": VERSION,
             "name": config.name,
             "clips": sorted(clips),
-            "backbone": network_identity(config.backbone),
+            "backbone": backbone_of(config.backbone).network_identity(),
             "noise": config.noise.model_dump(),
             "control_dropout": config.control_dropout,
             "text_dropout": config.text_dropout,
@@ -88,7 +88,7 @@ def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None 
 
 def objective_identity(config: TrainJob) -> dict[str, str]:
     """Return the objective where it is not the backbone's own: models from before there was a choice keep keys."""
-    own = config.objective is None or config.objective == diffusion_of(config.backbone).predicts
+    own = config.objective is None or config.objective == backbone_of(config.backbone).predicts
     return {} if own else {"objective": str(config.objective)}
 
 
@@ -144,7 +144,8 @@ def make_recipe(
     start: ModelRecord | None = None,
 ) -> Denoising:
     """Return the recipe of one worker."""
-    fit, diffusion = config.fit, diffusion_of(config.backbone, config.objective)
+    fit, backbone = config.fit, backbone_of(config.backbone)
+    diffusion = backbone.diffusion(config.objective)
     denoiser = first_network(config, store, start)
     denoiser.recompute = fit.checkpoint_activations
     samples = SampleConfig(
@@ -156,7 +157,7 @@ def make_recipe(
         control_dropout=config.control_dropout,
         replace_bad=fit.on_bad_clip == "skip",
     )
-    reader = ClipReader(store, clips, geometry_of(config.backbone))
+    reader = ClipReader(store, clips, backbone.geometry)
     loader = Loader(samples, clips, reader, rank, world)
     parts = {"denoiser": Part(denoiser, fit.optimizer.lr)}
     return Denoising(parts, loader, diffusion, ForwardFlops(denoiser), device)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from equivdm.arrays import Frames
-from equivdm.backbones import build_codec, geometry_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Codec, Conditions, DenoiserModule
 from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
 from equivdm.metrics import measure
@@ -62,8 +62,9 @@ class Validation:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
         denoiser = self._network
         denoiser.load_state_dict(dict(weights), strict=denoiser.base is None)  # averages of adapters are these alone
-        network, codec = frozen(denoiser.to(device), device), build_codec(self.backbone, device)
-        reader = ClipReader(self.store, [clip["key"] for clip in self.clips], geometry_of(self.backbone))
+        network, backbone = frozen(denoiser.to(device), device), backbone_of(self.backbone)
+        reader = ClipReader(self.store, [clip["key"] for clip in self.clips], backbone.geometry)
+        codec = backbone.build_codec(device)
         clips = []
         for clip, files in zip(self.clips, locate(self.store, self.clips, MOTION_COLUMNS), strict=True):
             frames, found = self._sampled(network, codec, reader, clip["key"], device)

@@ -34,7 +34,7 @@ class Conditions:
     text: Text
     """Of the captions, or of the empty one."""
     control: Control | Hint | None
-    """Dense condition in the backbone's own form (`equivdm.backbones.control_form`); None for those without."""
+    """Dense condition in the backbone's own form (`Backbone.control_form`); None for those without."""
     fps: Float[Tensor, " batch"]
     """Frames a second of the clip."""
 

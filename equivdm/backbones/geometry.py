@@ -48,13 +48,3 @@ class Geometry:
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         """Return a video's latent (channels, time, height, width). Raises ValueError as `grid` and `frame_indices`."""
         return self.channels, len(self.frame_indices(frames)), *self.grid(height, width)
-
-
-TINY = Geometry(channels=3, space_stride=2, time_stride=1, causal=False)
-"""Of the backbone `tiny`."""
-
-VIDEOCRAFTER2 = Geometry(channels=4, space_stride=8, time_stride=1, causal=False)
-"""Of VideoCrafter2."""
-
-WAN = Geometry(channels=16, space_stride=8, time_stride=4, causal=True)
-"""Of Wan 2.1: the first latent frame holds one video frame, each later one holds four."""

@@ -5,13 +5,13 @@ under bfloat16 autocast with float32 weights, whose bfloat16 copies are then kep
 tensor in the networks as they are; the tests count again.
 """
 
-from equivdm.config import BackboneConfig, TinyConfig, VideoCrafter2Config
-from equivdm.footprint.base import Footprint, Linear, Micro, adapter_parameters
+from equivdm.footprint.base import ATTENTION, Footprint, Linear, Micro, adapter_parameters
 from equivdm.footprint.tiny import TinyFootprint
 from equivdm.footprint.videocrafter2 import VideoCrafter2Footprint
 from equivdm.footprint.wan import WanFootprint
 
 __all__ = [
+    "ATTENTION",
     "Footprint",
     "Linear",
     "Micro",
@@ -19,14 +19,4 @@ __all__ = [
     "VideoCrafter2Footprint",
     "WanFootprint",
     "adapter_parameters",
-    "footprint_of",
 ]
-
-
-def footprint_of(config: BackboneConfig) -> Footprint:
-    """Return the footprint of a backbone's denoiser. Raises UsageError for a model whose sizes cannot be known."""
-    if isinstance(config, TinyConfig):
-        return TinyFootprint(config)
-    if isinstance(config, VideoCrafter2Config):
-        return VideoCrafter2Footprint(config.unet)
-    return WanFootprint.of_model(config.model, config.words)

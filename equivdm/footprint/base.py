@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+"""The projections of an attention layer: ends of their names."""
+
 
 @dataclass(frozen=True)
 class Micro:

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from equivdm.footprint.base import Linear, Micro
+from equivdm.footprint.base import ATTENTION, Linear, Micro
 from equivdm.networks.videocrafter2.sizes import UNetSizes
 
 _FIRST_HEADS = 8
-
-_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
 class _Layer(NamedTuple):
@@ -45,11 +43,9 @@ class VideoCrafter2Footprint:
         for layer in self._layers():
             if layer.kind in ("space", "time"):
                 inner, text = self._inner(layer), self.sizes.text_width
-                found += [Linear(name, inner, inner, 1) for name in _PROJECTIONS]
+                found += [Linear(name, inner, inner, 1) for name in ATTENTION]
                 second = text if layer.kind == "space" else inner
-                found += [
-                    Linear(name, second if name in ("to_k", "to_v") else inner, inner, 1) for name in _PROJECTIONS
-                ]
+                found += [Linear(name, second if name in ("to_k", "to_v") else inner, inner, 1) for name in ATTENTION]
         return found
 
     def kept(self, micro: Micro, *, mixed: bool, recompute: bool) -> float:

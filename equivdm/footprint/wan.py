@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equivdm.errors import UsageError
-from equivdm.footprint.base import Linear, Micro
+from equivdm.footprint.base import ATTENTION, Linear, Micro
 
 _CELLS, _CONTROL_CELLS = 16 * 4, 96 * 4
 """Values of a token: latents, and VACE's control, of 2 x 2 cells."""
@@ -84,7 +84,7 @@ class WanFootprint:
     def linears(self) -> Sequence[Linear]:
         """The attention projections: each block attends to the video and to the text."""
         count = 2 * (self.layers + self.control_layers)
-        return [Linear(name, self.width, self.width, count) for name in ("to_q", "to_k", "to_v", "to_out.0")]
+        return [Linear(name, self.width, self.width, count) for name in ATTENTION]
 
     def kept(self, micro: Micro, *, mixed: bool, recompute: bool) -> float:
         """See `Footprint`."""

@@ -8,7 +8,7 @@ import torch
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 
 from equivdm.adapters import adapt, digest, merge_adapter, read_base, save_adapter
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.backbones.wan.denoiser import WanDenoiser
 from equivdm.config import LoraConfig, TinyConfig, WanConfig
@@ -22,7 +22,7 @@ LORA = LoraConfig(rank=3, alpha=6.0)
 
 def network(seed: int = 0) -> DenoiserModule:
     """Return a network whose layers all say something: those that are new at zero have random weights."""
-    denoiser, generator = build_denoiser(BACKBONE, seed), torch.Generator().manual_seed(seed)
+    denoiser, generator = backbone_of(BACKBONE).build_denoiser(seed), torch.Generator().manual_seed(seed)
     for parameter in denoiser.parameters():
         if not parameter.any():
             parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)

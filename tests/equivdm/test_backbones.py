@@ -8,13 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equivdm.backbones import build_codec, build_denoiser, check_size, codec_identity, geometry_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Codec, Conditions, Denoiser, control_as_float
 from equivdm.backbones.geometry import Geometry
-from equivdm.backbones.tiny import _angles, _rotate
+from equivdm.backbones.tiny.denoiser import _angles, _rotate
 from equivdm.config import TinyConfig
 
 SMALL = TinyConfig(width=32, depth=2, heads=2, patch=4)
+BACKBONE = backbone_of(SMALL)
 
 
 def conditions(batch: int, frames: int, height: int, width: int, seed: int = 0) -> Conditions:
@@ -25,7 +26,7 @@ def conditions(batch: int, frames: int, height: int, width: int, seed: int = 0) 
 
 def awake(config: TinyConfig = SMALL) -> torch.nn.Module:
     """A denoiser whose zero-initialised layers have been given values, so that every path shows in the output."""
-    denoiser = build_denoiser(config, seed=0)
+    denoiser = backbone_of(config).build_denoiser(seed=0)
     generator = torch.Generator().manual_seed(1)
     for parameter in denoiser.parameters():
         if not parameter.any():
@@ -43,7 +44,7 @@ def test_denoiser_takes_any_length_and_grid(frames: int, rows: int, columns: int
 
 def test_a_new_denoiser_is_the_best_linear_guess() -> None:
     """For white data of unit variance E[eps - x0 | x_t] = (2t - 1) / ((1 - t)^2 + t^2) x_t; at t = 1 this is x_t."""
-    denoiser = build_denoiser(SMALL, seed=0)
+    denoiser = BACKBONE.build_denoiser(seed=0)
     x, t = torch.randn(3, 3, 2, 8, 8), torch.tensor([0.0, 0.5, 1.0])
     v = denoiser(x, t, conditions(3, 2, 16, 16))
     for row, factor in enumerate((-1.0, 0.0, 1.0)):
@@ -52,7 +53,7 @@ def test_a_new_denoiser_is_the_best_linear_guess() -> None:
 
 def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone() -> None:
     state = torch.get_rng_state()
-    first, second, other = (build_denoiser(SMALL, seed).state_dict() for seed in (3, 3, 4))
+    first, second, other = (BACKBONE.build_denoiser(seed).state_dict() for seed in (3, 3, 4))
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -132,7 +133,7 @@ def test_half_precision_weights_take_and_return_float() -> None:
 def test_wrong_sizes_are_told(rows: int, control: tuple[int, int, int], message: str) -> None:
     given = Conditions(torch.zeros(1, 16, dtype=torch.int64), torch.zeros(1, *control), torch.ones(1))
     with pytest.raises(ValueError, match=message):
-        build_denoiser(SMALL, 0)(torch.randn(1, 3, 2, rows, 8), torch.tensor([0.5]), given)
+        BACKBONE.build_denoiser(0)(torch.randn(1, 3, 2, rows, 8), torch.tensor([0.5]), given)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_grid_of_a_size_that_the_stride_does_not_divide() -> None:
 
 
 def test_codec_keeps_smooth_video_and_the_means() -> None:
-    codec = build_codec(SMALL)
+    codec = BACKBONE.build_codec()
     y, x = torch.meshgrid(torch.linspace(-2, 2, 32), torch.linspace(-2, 2, 32), indexing="ij")
     video = (0.5 * torch.sin(x + y)).expand(1, 3, 2, 32, 32)
     latents = codec.encode(video)
@@ -173,18 +174,19 @@ def test_codec_keeps_smooth_video_and_the_means() -> None:
 
 def test_codec_moves_with_shifts_of_whole_cells() -> None:
     """encode(shift by 2 pixels) = shift by 1 cell of encode: noise on the grid can stay locked to the video."""
-    codec, video = build_codec(SMALL), torch.rand(1, 3, 1, 16, 16) * 2 - 1
+    codec, video = BACKBONE.build_codec(), torch.rand(1, 3, 1, 16, 16) * 2 - 1
     shifted = codec.encode(video.roll((2, 4), (-2, -1)))
     torch.testing.assert_close(shifted, codec.encode(video).roll((1, 2), (-2, -1)))
 
 
 def test_identity_of_the_codec_knows_nothing_of_the_network() -> None:
-    assert codec_identity(TinyConfig(depth=1)) == codec_identity(TinyConfig(depth=5)) == {"kind": "tiny", "version": 1}
+    first, second = (backbone_of(TinyConfig(depth=depth)).codec_identity() for depth in (1, 5))
+    assert first == second == {"kind": "tiny", "version": 1}
 
 
 def test_identity_needs_no_torch() -> None:
     """A machine without torch plans jobs, and the plan needs the fingerprint."""
-    code = "import sys; sys.modules['torch'] = None; from equivdm.backbones import codec_identity"
+    code = "import sys; sys.modules['torch'] = None; from equivdm.backbones import backbone_of"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -216,42 +218,42 @@ def test_a_grid_covers_the_video_or_is_refused(geometry: Geometry, height: int, 
 
 
 def test_a_size_that_the_network_cannot_take_is_refused_with_one_that_it_can() -> None:
-    check_size(SMALL, 16, 24)
+    BACKBONE.check_size(16, 24)
     with pytest.raises(ValueError, match=r"^got a latent grid of 6x8, .* make height and width multiples of 8 pixels$"):
-        check_size(SMALL, 12, 16)
+        BACKBONE.check_size(12, 16)
     with pytest.raises(ValueError, match=r"^got a video of 15x16 pixels, wanted multiples of 2: change the size$"):
-        check_size(SMALL, 15, 16)
+        BACKBONE.check_size(15, 16)
 
 
 def test_what_is_built_offers_what_a_backbone_offers() -> None:
-    codec = build_codec(SMALL)
+    codec = BACKBONE.build_codec()
     assert isinstance(codec, Codec)
-    assert isinstance(build_denoiser(SMALL, 0), Denoiser)
-    assert codec.geometry == geometry_of(SMALL)
+    assert isinstance(BACKBONE.build_denoiser(0), Denoiser)
+    assert codec.geometry == BACKBONE.geometry
 
 
 @pytest.mark.parametrize("level", [-1.0, -0.25, 0.0, 1.0])
 def test_codec_keeps_flat_video_exactly(level: float) -> None:
-    codec, video = build_codec(SMALL), torch.full((2, 3, 3, 6, 10), level)
+    codec, video = BACKBONE.build_codec(), torch.full((2, 3, 3, 6, 10), level)
     torch.testing.assert_close(codec.decode(codec.encode(video)), video, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("axis", [2, 3, 4])
 def test_codec_mirrors_with_the_video_in_space_and_time(axis: int) -> None:
-    codec, video = build_codec(SMALL), torch.rand(1, 3, 3, 8, 12) * 2 - 1
+    codec, video = BACKBONE.build_codec(), torch.rand(1, 3, 3, 8, 12) * 2 - 1
     latents = codec.encode(video)
     torch.testing.assert_close(codec.encode(video.flip(axis)), latents.flip(axis))
     torch.testing.assert_close(codec.decode(latents.flip(axis)), codec.decode(latents).flip(axis), atol=1e-6, rtol=0)
 
 
 def test_codec_stays_within_the_range_of_video_whatever_the_latents() -> None:
-    decoded = build_codec(SMALL).decode(10 * torch.randn(1, 3, 2, 4, 4))
+    decoded = BACKBONE.build_codec().decode(10 * torch.randn(1, 3, 2, 4, 4))
     assert (decoded.min(), decoded.max()) == (-1, 1)
 
 
 def test_codec_refuses_an_odd_size() -> None:
     with pytest.raises(ValueError, match="got a video of 8x9 pixels, wanted multiples of 2"):
-        build_codec(SMALL).encode(torch.zeros(1, 3, 1, 8, 9))
+        BACKBONE.build_codec().encode(torch.zeros(1, 3, 1, 8, 9))
 
 
 def test_bytes_of_a_condition_are_shares_of_255() -> None:

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from equivdm.backbones.base import Conditions
-from equivdm.backbones.tiny import TinyDenoiser
+from equivdm.backbones.tiny.denoiser import TinyDenoiser
 from equivdm.config import TinyConfig
 from equivdm.errors import UsageError
 from equivdm.footprint import Footprint, Micro, TinyFootprint, VideoCrafter2Footprint, WanFootprint

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd.functional import hessian
 
-from equivdm.backbones import diffusion_of
+from equivdm.backbones import backbone_of
 from equivdm.config import Parameterisation, TinyConfig
 from equivdm.objective import INVERSIONS, TARGETS, Diffusion
 from equivdm.process import T_MAX, T_MIN, Process, Straight, VideoCrafter2Process
@@ -170,5 +170,6 @@ def test_a_diffusion_is_a_small_value_that_travels() -> None:
         assert len(data) < 300
         assert pickle.loads(data) == diffusion
         assert hash(pickle.loads(data)) == hash(diffusion)
-    assert diffusion_of(TinyConfig()) == diffusion_of(TinyConfig(), "flow") == FLOW
-    assert diffusion_of(TinyConfig(), "v") == Diffusion(Straight(), "v")
+    backbone = backbone_of(TinyConfig())
+    assert backbone.diffusion() == backbone.diffusion("flow") == FLOW
+    assert backbone.diffusion("v") == Diffusion(Straight(), "v")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions
 from equivdm.config import TinyConfig
 from pipelines.distill import make_recipe
@@ -169,7 +169,7 @@ def test_activations_are_computed_again_where_weights_are_partitioned_too(stage:
         return engine(x, torch.full((2,), 0.5), conditions).square().mean()
 
     for recompute in (False, True):
-        denoiser = build_denoiser(WIDE, seed=0)
+        denoiser = backbone_of(WIDE).build_denoiser(seed=0)
         denoiser.recompute = recompute
         engine = make_deepspeed(denoiser, settings(stage), 1e-2)
         for step in range(3):

@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.config import Bucket, LoraConfig, TinyConfig, WanConfig
 from equivdm.ema import Ema
@@ -48,7 +48,7 @@ def test_what_is_held_between_steps_is_what_the_engine_holds(stage: int, offload
     fit = FitConfig(batch=2, parallel=ParallelConfig.model_validate({"zero_stage": stage, "offload": offload}))
     job = TrainJob(store=StoreConfig(root="here"), backbone=backbone, fit=fit)
     before = live()
-    denoiser: DenoiserModule = build_denoiser(backbone, 0)
+    denoiser: DenoiserModule = backbone_of(backbone).build_denoiser(0)
     engine = make_deepspeed(denoiser, fit, 1e-3)
     ema = Ema(held(engine.module), 0.9)
     x, conditions = torch.randn(2, 3, 2, 8, 8), pixel_conditions()

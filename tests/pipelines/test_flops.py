@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions
 from equivdm.config import TinyConfig
 from pipelines.devices import named_peak
@@ -40,7 +40,7 @@ def test_a_layer_counts_two_for_each_weight_and_cell(samples: int, size: int) ->
 
 
 def test_a_network_is_counted_without_memory_and_left_alone() -> None:
-    denoiser = build_denoiser(TinyConfig(width=32, depth=2, heads=2, patch=4), seed=0)
+    denoiser = backbone_of(TinyConfig(width=32, depth=2, heads=2, patch=4)).build_denoiser(seed=0)
     before = {name: value.clone() for name, value in denoiser.state_dict().items()}
     flops = ForwardFlops(denoiser)
     one, two = flops(batch(1, 8)), flops(batch(2, 8))

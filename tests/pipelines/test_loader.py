@@ -9,8 +9,8 @@ import pytest
 import torch
 from pyarrow.parquet import ParquetFile
 
-from equivdm.backbones import diffusion_of
-from equivdm.backbones.geometry import TINY, WAN
+from equivdm.backbones import backbone_of
+from equivdm.backbones.wan.backbone import WanBackbone
 from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import BadClip, EquivdmError, StoreUnwell, UsageError
 from pipelines import patience
@@ -20,7 +20,7 @@ from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from tests.pipelines.fit_cases import CELLS, FRAMES, write_clips
 
-WARPED = NoiseConfig()
+TINY, WARPED = backbone_of(TinyConfig()), NoiseConfig()
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[str]]:
 def loader(clips: tuple[Store, list[str]], rank: int = 0, world: int = 1, **changes: object) -> Loader:
     """A loader of batches of four."""
     store, keys = clips
-    config = SampleConfig(
-        **{"seed": 1, "batch": 4, "noise": WARPED, "diffusion": diffusion_of(TinyConfig()), **changes}
-    )
-    return Loader(config, keys, ClipReader(store, keys, TINY), rank, world)
+    config = SampleConfig(**{"seed": 1, "batch": 4, "noise": WARPED, "diffusion": TINY.diffusion(), **changes})
+    return Loader(config, keys, ClipReader(store, keys, TINY.geometry), rank, world)
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -101,11 +99,11 @@ def test_a_batch_that_cannot_be_shared_out_says_so() -> None:
 
 def test_a_small_cache_gives_the_same_clips(clips: tuple[Store, list[str]]) -> None:
     store, keys = clips
-    small, large = ClipReader(store, keys, TINY, capacity=1), ClipReader(store, keys, TINY)
+    small, large = ClipReader(store, keys, TINY.geometry, capacity=1), ClipReader(store, keys, TINY.geometry)
     for key in [*keys, *keys]:
         assert np.array_equal(small(key).latents, large(key).latents)
     with pytest.raises(EquivdmError, match="1 of 2 are not in"):
-        ClipReader(store, [keys[0], "absent"], TINY)
+        ClipReader(store, [keys[0], "absent"], TINY.geometry)
 
 
 def test_prefetching_keeps_the_order_and_passes_errors_on() -> None:
@@ -118,7 +116,7 @@ def test_prefetching_keeps_the_order_and_passes_errors_on() -> None:
 def test_the_clips_reach_the_batch_as_stored(clips: tuple[Store, list[str]], tmp_path: Path) -> None:
     store, keys = clips
     one = loader(clips, batch=1)
-    clip = ClipReader(store, keys, TINY)(one.key(0, 0))
+    clip = ClipReader(store, keys, TINY.geometry)(one.key(0, 0))
     batch = one.batch(0)
     assert np.array_equal(batch.latents[0].numpy(), clip.latents)
     assert np.array_equal(batch.conditions.control[0].numpy(), clip.shown.control)
@@ -182,7 +180,9 @@ def test_a_clip_that_cannot_be_read_is_named_or_replaced(
 def test_clips_of_another_backbone_are_told(clips: tuple[Store, list[str]]) -> None:
     store, keys = clips
     other = Loader(
-        SampleConfig(1, 4, WARPED, diffusion_of(TinyConfig()), replace_bad=True), keys, ClipReader(store, keys, WAN)
+        SampleConfig(1, 4, WARPED, TINY.diffusion(), replace_bad=True),
+        keys,
+        ClipReader(store, keys, WanBackbone.geometry),
     )
     with pytest.raises(BadClip, match=r"cannot be trained on: .*; and no other clip of its size can be read"):
         other.batch(0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import backbone_of
 from equivdm.config import LoraConfig, TinyConfig
 from equivdm.errors import UsageError
 from pipelines import distill
@@ -41,7 +41,7 @@ TRAINED = 32 * ((512 + 3584) + (2560 + 512))
 def lora_job(root: Path, lora: LoraConfig = LORA, backbone: TinyConfig = WIDE) -> TrainJob:
     """Write a model whose layers all say something, and return a job of four steps on adapters for it."""
     job = train_job(str(root), fit_config(steps=4, report_every=1)).model_copy(update={"backbone": backbone})
-    denoiser, generator = build_denoiser(backbone, 0), torch.Generator().manual_seed(1)
+    denoiser, generator = backbone_of(backbone).build_denoiser(0), torch.Generator().manual_seed(1)
     for parameter in denoiser.parameters():
         if not parameter.any():
             parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import backbone_of
 from equivdm.config import NoiseConfig, SamplerConfig, WanConfig
 from equivdm.errors import UsageError
 from pipelines.config import TrainJob
@@ -32,7 +32,7 @@ HISTORY = (Figure(2, "loss", 0.5), Figure(4, "loss", 0.25))
 def finish(store: Store, key: str, job: object, parent: str | None = None, seed: int = 0) -> ModelRecord:
     """Write a model with random weights."""
     backbone = job.backbone if isinstance(job, TrainJob) else BACKBONE
-    weights = save_weights(store, key, (network := build_denoiser(backbone, seed)).state_dict(), network)
+    weights = save_weights(store, key, (network := backbone_of(backbone).build_denoiser(seed)).state_dict(), network)
     return register_model(store, job, key, parent, weights=weights, steps=4, history=HISTORY, run="run", seconds=1.5)
 
 
@@ -48,7 +48,7 @@ def test_a_model_comes_back_whole(store: Store) -> None:
     assert loaded == record
     assert not denoiser.training
     assert codec.geometry.grid(16, 16) == (8, 8)
-    wanted = build_denoiser(BACKBONE, 0).state_dict()
+    wanted = backbone_of(BACKBONE).build_denoiser(0).state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in denoiser.state_dict().items())
 
 

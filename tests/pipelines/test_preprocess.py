@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from equivdm.backbones import build_codec
+from equivdm.backbones import backbone_of
 from equivdm.config import ClipConfig, FlowConfig
 from equivdm.control import control_map
 from equivdm.errors import UsageError
@@ -99,7 +99,7 @@ def test_a_row_holds_what_the_functions_give(job: PreprocessJob, source: Path) -
     assert row["caption"] == (source / "deep" / "b.txt").read_text()
     frames = decode(str(source / "deep" / "b.mp4"), row["indices"], (32, 32))
     motion = estimate_motion(frames, FlowConfig())
-    codec = build_codec(job.backbone)
+    codec = backbone_of(job.backbone).build_codec()
     # What follows from the flow is computed from what is stored of it.
     flow = [each.astype(np.float16).astype(np.float32) for each in (motion.forward, motion.backward)]
     plan = plan_motion(*flow, grid=(16, 16), per_cell=job.plan.per_cell)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equivdm.backbones import build_denoiser
+from equivdm.backbones import backbone_of
 from equivdm.config import NoiseConfig, SamplerConfig, TinyConfig
 from equivdm.errors import UsageError
 from equivdm.metrics import METRICS, measure
@@ -43,7 +43,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> RenderJob:
 
 def add_model(store: Store, name: str, seed: int, **changes: object) -> None:
     """Register a model of random weights."""
-    denoiser = build_denoiser(BACKBONE, seed=seed)
+    denoiser = backbone_of(BACKBONE).build_denoiser(seed=seed)
     for parameter in denoiser.parameters():
         parameter.data.normal_(0, 0.02)
     key = f"{seed:02d}".encode().hex() * 16

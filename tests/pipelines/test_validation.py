@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equivdm.backbones import build_denoiser, diffusion_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import DenoiserModule
 from equivdm.config import LoraConfig, NoiseConfig, SamplerConfig
 from equivdm.errors import UsageError
@@ -50,7 +50,7 @@ def planned(config: TrainJob, store: Store) -> Validation | None:
         "key",
         build=partial(first_network, config, store, None),
         backbone=BACKBONE,
-        diffusion=diffusion_of(BACKBONE),
+        diffusion=backbone_of(BACKBONE).diffusion(),
         noise=NoiseConfig(),
         sampler=SamplerConfig(),
         has_loss=True,
@@ -95,7 +95,7 @@ def test_adapters_are_validated_on_their_base(tmp_path: Path) -> None:
 def test_the_same_weights_give_the_same_figures_and_videos(tmp_path: Path) -> None:
     store = open_store(job(tmp_path).store)
     write_clips(store)
-    validation, weights = planned(job(tmp_path), store), build_denoiser(BACKBONE, seed=3).state_dict()
+    validation, weights = planned(job(tmp_path), store), backbone_of(BACKBONE).build_denoiser(seed=3).state_dict()
     generator = torch.Generator().manual_seed(0)  # a new network says nothing: its last layer is zero
     weights = {name: value + 0.1 * torch.randn(value.shape, generator=generator) for name, value in weights.items()}
     assert validation is not None
@@ -107,7 +107,7 @@ def test_the_same_weights_give_the_same_figures_and_videos(tmp_path: Path) -> No
 
     validation = replace(validation, build=build_and_tell)
     figures = validation(weights, 10, CPU)
-    assert validation(build_denoiser(BACKBONE, seed=4).state_dict(), 30, CPU) != figures
+    assert validation(backbone_of(BACKBONE).build_denoiser(seed=4).state_dict(), 30, CPU) != figures
     assert validation(weights, 20, CPU) == figures  # of the one before nothing is left
     assert len(built) == 1
     records = read_validations(store, "key")
@@ -129,7 +129,7 @@ def test_a_better_model_has_a_lower_validation_loss(tmp_path: Path) -> None:
     config = config.model_copy(update={"fit": config.fit.model_copy(update={"validation": seen})})
     losses = [f.value for f in trained(config).history if f.metric == "val_loss"]
     validation = planned(config, open_store(config.store))
-    new = validation(build_denoiser(BACKBONE, seed=0).state_dict(), 0, CPU)["val_loss"]
+    new = validation(backbone_of(BACKBONE).build_denoiser(seed=0).state_dict(), 0, CPU)["val_loss"]
     assert 0.9 * new > losses[0] > losses[1]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from equivdm.backbones import diffusion_of
+from equivdm.backbones import backbone_of
 from equivdm.config import SamplerConfig
 from pipelines import distill, preprocess, render, train
 from pipelines.config import DistillJob, RenderJob, TrainJob
@@ -28,7 +28,7 @@ def test_the_whole_path(tmp_path: Path) -> None:
     fit = fit_config(steps=2, batch=2, checkpoint_every=2)
     model = train.run(TrainJob(**common, backbone=backbone, fit=fit)).model
     assert model.sampler == SamplerConfig(kind="euler", steps=50, guidance=12)
-    assert diffusion_of(model.backbone, model.objective) == diffusion_of(backbone)
+    assert backbone_of(model.backbone).diffusion(model.objective) == backbone_of(backbone).diffusion()
     student = distill.run(DistillJob(**common, fit=fit, fake_updates=1)).model
     assert (student.backbone, student.sampler) == (backbone, SamplerConfig(steps=1))
     assert load_denoiser(store, "student")[2] == student

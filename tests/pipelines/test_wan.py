@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
 
-from equivdm.backbones import build_codec, build_text, diffusion_of, geometry_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.wan.codec import WanCodec
 from equivdm.backbones.wan.control import control_video, vace_control
 from equivdm.backbones.wan.load import load_denoiser, save_pipeline
@@ -74,7 +74,7 @@ def clips(store: Store, *columns: str) -> list[dict[str, Any]]:
 
 
 def test_captions_are_stored_once_up_to_their_ends(case: tuple[bool, PreprocessJob]) -> None:
-    store, encode = open_store(case[1].store), build_text(case[1].backbone)
+    store, encode = open_store(case[1].store), backbone_of(case[1].backbone).build_text()
     found = clips(store, "text", "empty")
     assert len(found) == 3
     assert len(store.table("texts").files()) == len({row["texts"] for row in found}) == 2
@@ -104,7 +104,7 @@ def test_two_processes_that_write_a_caption_keep_one_row(case: tuple[bool, Prepr
 
 def test_vace_has_the_conditions_latents_and_text_to_video_has_none(case: tuple[bool, PreprocessJob]) -> None:
     vace, job = case
-    store, codec = open_store(job.store), build_codec(job.backbone)
+    store, codec = open_store(job.store), backbone_of(job.backbone).build_codec()
     stages = {stage for stage in STAGES if store.table(stage).states()}
     common = {"looks", "motion", "plans", "latents", "texts"}
     assert stages == common | ({"controls", "hints", "blanks"} if vace else set())
@@ -123,8 +123,10 @@ def batch_of(job: PreprocessJob, **dropout: Any) -> Batch:
     """All clips in one batch."""
     store = open_store(job.store)
     keys = [row["key"] for row in clips(store)]
-    reader = ClipReader(store, keys, geometry_of(job.backbone))
-    return Loader(SampleConfig(1, 3, NoiseConfig(), diffusion_of(job.backbone), **dropout), keys, reader).batch(0)
+    reader = ClipReader(store, keys, backbone_of(job.backbone).geometry)
+    return Loader(
+        SampleConfig(1, 3, NoiseConfig(), backbone_of(job.backbone).diffusion(), **dropout), keys, reader
+    ).batch(0)
 
 
 def test_a_batch_pads_captions_and_says_nothing_where_it_should(case: tuple[bool, PreprocessJob]) -> None:
@@ -132,7 +134,7 @@ def test_a_batch_pads_captions_and_says_nothing_where_it_should(case: tuple[bool
     whole, silent = batch_of(job).conditions, batch_of(job, text_dropout=1.0, control_dropout=1.0).conditions
     assert whole.text.shape == (3, 4, tiny.FEATURES)  # three words and the end
     assert sorted((whole.text != 0).any(2).sum(1).tolist()) == [2, 4, 4]
-    empty = torch.from_numpy(build_text(job.backbone)([""])[0]).float()
+    empty = torch.from_numpy(backbone_of(job.backbone).build_text()([""])[0]).float()
     torch.testing.assert_close(silent.text, empty.expand(3, -1, -1), atol=2e-3, rtol=0)
     if not vace:
         assert whole.control is None is silent.control
@@ -248,7 +250,7 @@ def test_videos_to_a_text_to_video_student_and_to_its_videos(tmp_path: Path) -> 
     assert audit(distilled).ok
     assert audit(videos).ok
 
-    store, codec = open_store(job.store), build_codec(backbone)
+    store, codec = open_store(job.store), backbone_of(backbone).build_codec()
     network, teaching = (
         WanTransformer3DModel.from_pretrained(store.path(record.folder), subfolder="transformer")
         for record in (student, teacher)

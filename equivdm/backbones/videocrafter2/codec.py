@@ -1,7 +1,7 @@
 """VideoCrafter2's autoencoder as a codec."""
 
 from equivdm.backbones.base import Video
-from equivdm.backbones.geometry import VIDEOCRAFTER2
+from equivdm.backbones.videocrafter2.backbone import GEOMETRY
 from equivdm.networks.videocrafter2.autoencoder import Autoencoder
 from equivdm.types import Latents
 
@@ -9,7 +9,7 @@ from equivdm.types import Latents
 class VideoCrafter2Codec:
     """Frame by frame; each side becomes an eighth. Results are on the device of the autoencoder's weights."""
 
-    geometry = VIDEOCRAFTER2
+    geometry = GEOMETRY
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         """Take the frozen autoencoder."""

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from equivdm.backbones.base import Video
-from equivdm.backbones.geometry import WAN
+from equivdm.backbones.wan.backbone import GEOMETRY
 from equivdm.types import Latents
 
 Moments = Float[Tensor, "1 16 1 1 1"]
@@ -20,7 +20,7 @@ class WanCodec:
     the precision of what was given.
     """
 
-    geometry = WAN
+    geometry = GEOMETRY
 
     def __init__(self, vae: nn.Module) -> None:
         """Take a `diffusers.AutoencoderKLWan`.
@@ -29,7 +29,7 @@ class WanCodec:
         """
         config: Any = vae.config
         sizes = (config.z_dim, config.scale_factor_spatial, config.scale_factor_temporal)
-        wanted = (WAN.channels, WAN.space_stride, WAN.time_stride)
+        wanted = (GEOMETRY.channels, GEOMETRY.space_stride, GEOMETRY.time_stride)
         if sizes != wanted:
             raise ValueError(
                 f"got an autoencoder of {sizes} (channels, space stride, time stride), wanted {wanted}: "
@@ -58,9 +58,9 @@ class WanCodec:
 
         Raises ValueError where the latents have not 16 channels.
         """
-        if latents.shape[1] != WAN.channels:
+        if latents.shape[1] != GEOMETRY.channels:
             raise ValueError(
-                f"got latents of {latents.shape[1]} channels, wanted {WAN.channels}: encode with Wan's codec"
+                f"got latents of {latents.shape[1]} channels, wanted {GEOMETRY.channels}: encode with Wan's codec"
             )
         scaled = latents.to(self.vae.device).float()
         scaled = scaled * self._deviation.to(scaled.device) + self._mean.to(scaled.device)

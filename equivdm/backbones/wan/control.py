@@ -5,7 +5,7 @@ from einops import rearrange, repeat
 from torch.nn import functional
 
 from equivdm.backbones.base import Control, Video, control_as_float
-from equivdm.backbones.geometry import WAN
+from equivdm.backbones.wan.backbone import GEOMETRY
 from equivdm.backbones.wan.codec import WanCodec
 from equivdm.backbones.wan.shapes import PixelMask, VaceControl
 from equivdm.types import Latents
@@ -44,9 +44,9 @@ def mask_channels(mask: PixelMask) -> Latents:
 
     Of the 4n + 1 frames n + 1 are taken, the nearest to the middles of as many equal parts of the clip.
     """
-    stride = WAN.space_stride
-    rows, columns = WAN.grid(mask.shape[2], mask.shape[3])
-    frames = len(WAN.frame_indices(mask.shape[1]))
+    stride = GEOMETRY.space_stride
+    rows, columns = GEOMETRY.grid(mask.shape[2], mask.shape[3])
+    frames = len(GEOMETRY.frame_indices(mask.shape[1]))
     cells = rearrange(mask.float(), "b f (h p) (w q) -> b (p q) f h w", p=stride, q=stride)
     return functional.interpolate(cells, (frames, rows, columns), mode="nearest-exact")
 

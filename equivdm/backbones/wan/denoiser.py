@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from equivdm.backbones.base import Conditions, DenoiserModule
-from equivdm.backbones.geometry import WAN
-from equivdm.backbones.wan.shapes import CONTROL_CHANNELS, PATCH, WORDS, TextEmbeddings, VaceControl
+from equivdm.backbones.wan.backbone import GEOMETRY, PATCH
+from equivdm.backbones.wan.shapes import CONTROL_CHANNELS, WORDS, TextEmbeddings, VaceControl
 from equivdm.types import Latents, Times
 
 TIME_SCALE = 1000.0
@@ -66,7 +66,7 @@ class WanDenoiser(DenoiserModule):
         if (missing := self.words - text.shape[1]) < 0:
             raise ValueError(f"got a prompt of {text.shape[1]} tokens, wanted at most {self.words}: encode it again")
         if control is not None:
-            everywhere = control.new_ones(control.shape[0], WAN.space_stride**2, *control.shape[2:])
+            everywhere = control.new_ones(control.shape[0], GEOMETRY.space_stride**2, *control.shape[2:])
             control = torch.cat([control, everywhere], 1)
         return self.velocity(latents, times, pad(text, (0, 0, 0, missing)), control)
 
@@ -133,9 +133,9 @@ class WanDenoiser(DenoiserModule):
 
     def _check(self, latents: Latents, text: TextEmbeddings, control: VaceControl | None) -> None:
         batch, channels, *grid = latents.shape
-        if channels != WAN.channels:
-            raise ValueError(f"got latents of {channels} channels, wanted {WAN.channels}: encode with Wan's codec")
-        WAN.check_patch(grid[1], grid[2], PATCH)
+        if channels != GEOMETRY.channels:
+            raise ValueError(f"got latents of {channels} channels, wanted {GEOMETRY.channels}: encode with Wan's codec")
+        GEOMETRY.check_patch(grid[1], grid[2], PATCH)
         features = self.network.config.text_dim
         if text.shape[2] != features:
             raise ValueError(
@@ -156,8 +156,8 @@ class WanDenoiser(DenoiserModule):
 def _check_network(config: Any) -> None:
     """Raise ValueError where a configuration of diffusers' Wan transformers is not that of Wan 2.1 T2V or VACE."""
     wanted: dict[str, Any] = {
-        "in_channels": WAN.channels,
-        "out_channels": WAN.channels,
+        "in_channels": GEOMETRY.channels,
+        "out_channels": GEOMETRY.channels,
         "patch_size": (1, PATCH, PATCH),
         "image_dim": None,
     }

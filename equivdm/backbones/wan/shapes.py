@@ -3,9 +3,6 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-PATCH = 2
-"""Latent cells along each side of a token; a token is one latent frame long."""
-
 WORDS = 512
 """Tokens of a prompt, padding included."""
 

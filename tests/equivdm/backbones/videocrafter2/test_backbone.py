@@ -3,25 +3,13 @@
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from equivdm.backbones import (
-    build_codec,
-    build_denoiser,
-    build_text,
-    check_size,
-    codec_identity,
-    control_form,
-    diffusion_of,
-    geometry_of,
-    load_exported,
-    network_identity,
-    sampler_of,
-    text_identity,
-)
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import WEIGHTS, Codec, Conditions, Denoiser
 from equivdm.backbones.videocrafter2.codec import VideoCrafter2Codec
 from equivdm.config import BackboneConfig, SamplerConfig, TinyConfig, VideoCrafter2Config
@@ -46,33 +34,41 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> VideoCrafter2Config:
 
 def told(config: VideoCrafter2Config, *prompts: str) -> Conditions:
     """What the network is told of clips with these captions."""
-    text = torch.stack([torch.from_numpy(row).float() for row in build_text(config)(prompts)])
+    text = torch.stack([torch.from_numpy(row).float() for row in backbone_of(config).build_text()(prompts)])
     return Conditions(text, None, torch.tensor([8.0, 24.0])[: len(prompts)])
 
 
+def identities(config: VideoCrafter2Config) -> list[dict[str, Any]]:
+    """Of codec, text encoder and network."""
+    backbone = backbone_of(config)
+    return [backbone.codec_identity(), backbone.text_identity(), backbone.network_identity()]
+
+
 def test_it_offers_what_a_backbone_offers(config: VideoCrafter2Config) -> None:
-    codec, denoiser, geometry = build_codec(config), build_denoiser(config), geometry_of(config)
+    backbone = backbone_of(config)
+    codec, denoiser, geometry = backbone.build_codec(), backbone.build_denoiser(), backbone.geometry
     assert isinstance(codec, Codec)
     assert isinstance(denoiser, Denoiser)
     assert (geometry.channels, geometry.space_stride, geometry.time_stride, geometry.causal) == (4, 8, 1, False)
-    assert diffusion_of(config) == Diffusion(VideoCrafter2Process(), "epsilon")
-    assert diffusion_of(config, "v") == Diffusion(VideoCrafter2Process(), "v")
-    assert sampler_of(config) == SamplerConfig(kind="euler", steps=50, guidance=12)
-    assert control_form(config) == "none"
+    assert backbone.diffusion() == Diffusion(VideoCrafter2Process(), "epsilon")
+    assert backbone.diffusion("v") == Diffusion(VideoCrafter2Process(), "v")
+    assert backbone.sampler == SamplerConfig(kind="euler", steps=50, guidance=12)
+    assert backbone.control_form() == "none"
 
 
 def test_videos_come_in_multiples_of_what_the_unet_halves(config: VideoCrafter2Config) -> None:
-    check_size(config, 32, 48)
+    backbone = backbone_of(config)
+    backbone.check_size(32, 48)
     with pytest.raises(ValueError, match=r"make height and width multiples of 16 pixels$"):
-        check_size(config, 32, 40)
-    public = VideoCrafter2Config(weights="model.ckpt", tokenizer="clip")
-    check_size(public, 320, 512)
+        backbone.check_size(32, 40)
+    public = backbone_of(VideoCrafter2Config(weights="model.ckpt", tokenizer="clip"))
+    public.check_size(320, 512)
     with pytest.raises(ValueError, match=r"make height and width multiples of 64 pixels$"):
-        check_size(public, 360, 512)
+        public.check_size(360, 512)
 
 
 def test_latents_are_the_scaled_mean_and_pixels_are_clipped(config: VideoCrafter2Config) -> None:
-    codec = build_codec(config)
+    codec = backbone_of(config).build_codec()
     assert isinstance(codec, VideoCrafter2Codec)
     video = numbers("video", 1, 3, 2, 16, 24) / 3**0.5
     latents = codec.encode(video)
@@ -88,7 +84,7 @@ def test_latents_are_the_scaled_mean_and_pixels_are_clipped(config: VideoCrafter
 
 
 def test_text_rate_and_level_reach_the_network_as_they_are(config: VideoCrafter2Config) -> None:
-    denoiser, given = build_denoiser(config).eval(), told(config, "a cat", "")
+    denoiser, given = backbone_of(config).build_denoiser().eval(), told(config, "a cat", "")
     network = load_unet(config.weights, config.unet)
     with torch.no_grad():
         eps = denoiser(NOISY, TIMES, given)
@@ -102,7 +98,7 @@ def test_text_rate_and_level_reach_the_network_as_they_are(config: VideoCrafter2
 def test_recomputing_changes_no_gradient_and_no_bit_is_drawn_in_training(config: VideoCrafter2Config) -> None:
     given, gradients = told(config, "a cat", ""), []
     for recompute in (False, True):
-        denoiser = build_denoiser(config).train()
+        denoiser = backbone_of(config).build_denoiser().train()
         denoiser.recompute = recompute
         state = torch.get_rng_state()
         denoiser(NOISY, TIMES, given).square().mean().backward()
@@ -116,7 +112,8 @@ def test_recomputing_changes_no_gradient_and_no_bit_is_drawn_in_training(config:
 def test_training_lowers_the_loss_and_what_is_exported_loads_under_the_public_names(
     config: VideoCrafter2Config, tmp_path: Path
 ) -> None:
-    codec, denoiser, diffusion = build_codec(config), build_denoiser(config).train(), diffusion_of(config)
+    backbone = backbone_of(config)
+    codec, denoiser, diffusion = backbone.build_codec(), backbone.build_denoiser().train(), backbone.diffusion()
     latents = codec.encode(numbers("video", 2, 3, 2, 32, 32) / 3**0.5)
     eps, times, given = numbers("eps", *latents.shape), torch.tensor([0.1, 0.6]), told(config, "a cat", "a dog")
     optimizer, losses = torch.optim.AdamW(denoiser.parameters(), lr=1e-3), []
@@ -129,7 +126,7 @@ def test_training_lowers_the_loss_and_what_is_exported_loads_under_the_public_na
     assert losses[-1] < 0.7 * losses[0], losses
 
     denoiser.export(tmp_path, denoiser.state_dict())
-    again, public = load_exported(config, tmp_path), load_unet(str(tmp_path / WEIGHTS), config.unet)
+    again, public = backbone_of(config).load_exported(tmp_path), load_unet(str(tmp_path / WEIGHTS), config.unet)
     for name, value in denoiser.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
         assert torch.equal(public.state_dict()[name.removeprefix("network.")], value)
@@ -145,10 +142,10 @@ def test_training_lowers_the_loss_and_what_is_exported_loads_under_the_public_na
 
 
 def test_samples_of_a_batch_do_not_see_each_other(config: VideoCrafter2Config) -> None:
-    denoiser, given = build_denoiser(config).eval(), told(config, "a cat", "")
+    denoiser, given = backbone_of(config).build_denoiser().eval(), told(config, "a cat", "")
     config_ = SamplerConfig(steps=2)
-    both = sample(denoiser, NOISY, given, config_, diffusion_of(config))
-    first = sample(denoiser, NOISY[:1], given.split(2)[0], config_, diffusion_of(config))
+    both = sample(denoiser, NOISY, given, config_, backbone_of(config).diffusion())
+    first = sample(denoiser, NOISY[:1], given.split(2)[0], config_, backbone_of(config).diffusion())
     torch.testing.assert_close(both[:1], first, atol=1e-4, rtol=1e-4)
 
 
@@ -157,16 +154,16 @@ def test_identities_follow_the_bytes_and_not_the_path(config: VideoCrafter2Confi
     moved = config.model_copy(
         update={"weights": str(tmp_path / "moved/model.ckpt"), "tokenizer": str(tmp_path / "moved/tokenizer")}
     )
-    identities = (codec_identity, text_identity, network_identity)
-    assert all(identity(config) == identity(moved) for identity in identities)
+    here = identities(config)
+    assert identities(moved) == here
     digest = hashlib.sha256(Path(config.weights).read_bytes()).hexdigest()
-    assert all(identity(config)["weights"] == digest for identity in identities)
+    assert all(identity["weights"] == digest for identity in here)
     merges = tmp_path / "moved/tokenizer/merges.txt"
     merges.write_text(merges.read_text() + "\no g")
-    assert [identity(config) == identity(moved) for identity in identities] == [True, False, True]
+    assert [one == other for one, other in zip(identities(moved), here, strict=True)] == [True, False, True]
     merges.unlink()
     with pytest.raises(UsageError, match=r"^tokenizer: .* lacks merges.txt: give the folder of a CLIP tokenizer$"):
-        text_identity(moved)
+        backbone_of(moved).text_identity()
 
 
 def test_a_spec_tells_backbones_apart_and_parts_must_fit() -> None:
@@ -189,4 +186,4 @@ def test_a_spec_tells_backbones_apart_and_parts_must_fit() -> None:
 def test_another_checkpoint_is_refused(config: VideoCrafter2Config) -> None:
     wide = config.model_copy(update={"autoencoder": AutoencoderSizes(width=64, factors=(1, 1, 1, 1), blocks=1)})
     with pytest.raises(UsageError, match=r"^weights: got .* of another shape \(first_stage_model.*give its public"):
-        build_codec(wide)
+        backbone_of(wide).build_codec()

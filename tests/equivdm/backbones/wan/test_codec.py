@@ -5,7 +5,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from equivdm.backbones.base import Codec
-from equivdm.backbones.geometry import WAN
+from equivdm.backbones.wan.backbone import GEOMETRY
 from equivdm.backbones.wan.codec import WanCodec
 from tests.equivdm.backbones.wan import tiny
 
@@ -16,8 +16,8 @@ CODEC = tiny.codec()
 def test_a_video_becomes_latents_and_back(frames: int, latent_frames: int) -> None:
     video = torch.rand(2, 3, frames, 16, 24) * 2 - 1
     latents = CODEC.encode(video)
-    assert latents.shape == (2, 16, latent_frames, *WAN.grid(16, 24))
-    assert len(WAN.frame_indices(frames)) == latent_frames
+    assert latents.shape == (2, 16, latent_frames, *GEOMETRY.grid(16, 24))
+    assert len(GEOMETRY.frame_indices(frames)) == latent_frames
     decoded = CODEC.decode(latents)
     assert decoded.shape == video.shape
     assert decoded.abs().max() <= 1

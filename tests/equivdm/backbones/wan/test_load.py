@@ -15,7 +15,7 @@ from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel, WanV
 from safetensors.torch import load_file, save_file
 from transformers import UMT5EncoderModel
 
-from equivdm.backbones import codec_identity, control_form, load_exported, network_identity, text_identity
+from equivdm.backbones import backbone_of
 from equivdm.backbones.wan.denoiser import WanDenoiser
 from equivdm.backbones.wan.folder import WEIGHTS, build_empty
 from equivdm.backbones.wan.load import load_codec, load_denoiser, load_text, save_pipeline
@@ -255,34 +255,37 @@ def test_an_exported_average_is_read_here_and_by_diffusers(tmp_path: Path, vace:
     network = (WanVACETransformer3DModel if vace else WanTransformer3DModel).from_pretrained(
         tmp_path, subfolder="transformer"
     )
-    for found in (load_exported(config, tmp_path), WanDenoiser(network)):
+    for found in (backbone_of(config).load_exported(tmp_path), WanDenoiser(network)):
         own = found.state_dict()
         assert own.keys() == average.keys()
         assert all(torch.equal(own[name], average[name]) for name in own)
     assert torch.equal(next(denoiser.parameters()), next(tiny.denoiser(vace).parameters()))  # as it was
 
 
+def identities(config: WanConfig) -> list[dict[str, Any]]:
+    """Of codec, text encoder and network."""
+    backbone = backbone_of(config)
+    return [backbone.codec_identity(), backbone.text_identity(), backbone.network_identity()]
+
+
 def test_parts_are_named_by_content_and_not_by_place(saved: tuple[bool, Path], tmp_path: Path) -> None:
     vace, folder = saved
     shutil.copytree(folder, tmp_path / "copy")
     here, there = WanConfig(model=str(folder)), WanConfig(model=str(tmp_path / "copy"))
-    names = (codec_identity, text_identity, network_identity)
-    before = [name(here) for name in names]
-    assert [name(there) for name in names] == before
-    assert control_form(there) == ("latents" if vace else "none")
+    before = identities(here)
+    assert identities(there) == before
+    assert backbone_of(there).control_form() == ("latents" if vace else "none")
     denoiser = tiny.denoiser(vace)
     denoiser.network.proj_out.bias.data.add_(1)
     denoiser.save(tmp_path / "copy")
-    assert [name(there) == one for name, one in zip(names, before, strict=True)] == [True, True, False]
-    assert text_identity(here) != text_identity(here.model_copy(update={"words": 256}))
+    assert [one == other for one, other in zip(identities(there), before, strict=True)] == [True, True, False]
+    assert identities(here.model_copy(update={"words": 256}))[1] != before[1]
 
 
 def test_naming_a_model_loads_no_torch(saved: tuple[bool, Path]) -> None:
-    code = "import sys; from equivdm.config import WanConfig; "
-    code += "from equivdm.backbones import codec_identity, text_identity, network_identity, control_form; "
-    code += (
-        "c = WanConfig(model=sys.argv[1]); codec_identity(c), text_identity(c), network_identity(c), control_form(c); "
-    )
+    code = "import sys; from equivdm.backbones import backbone_of; from equivdm.config import WanConfig; "
+    code += "b = backbone_of(WanConfig(model=sys.argv[1])); "
+    code += "b.codec_identity(), b.text_identity(), b.network_identity(), b.control_form(), b.footprint(); "
     code += "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code, str(saved[1])], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -9,15 +9,15 @@ import torch
 from diffusers import WanPipeline, WanVACEPipeline
 from einops import rearrange
 
-from equivdm.backbones import diffusion_of
+from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, Denoiser
-from equivdm.backbones.geometry import WAN
 from equivdm.backbones.wan.control import control_video, vace_control
 from equivdm.config import SamplerConfig, WanConfig
 from equivdm.noise import warped_noise
 from equivdm.sampling import sample
 from tests.equivdm.backbones.wan import tiny
 
+WAN = backbone_of(WanConfig(model="any"))
 CODEC, TEXT = tiny.codec(), tiny.text()
 RATE = torch.tensor([16.0])
 PROMPT, NEGATIVE = "a cat walks", "blurred"
@@ -56,7 +56,7 @@ def path_of(predict: Denoiser, steps: int, shift: float, scale: float, *given: C
         return predict(x, scheduler.timesteps[len(seen) - 1 :][:1] / 1000 + 0 * times, conditions)
 
     sampler = SamplerConfig(kind="unipc", steps=steps, shift=shift, guidance=scale)
-    last = sample(cut, tiny.noise(), given[0], sampler, diffusion_of(WanConfig(model="any")), given[-1])
+    last = sample(cut, tiny.noise(), given[0], sampler, WAN.diffusion(), given[-1])
     return [*seen[1:], last]
 
 
@@ -115,8 +115,8 @@ def test_warped_noise_drives_vace_to_a_video() -> None:
     """Latent frame j takes the noise of video frame 4 j: a picture that moves by 2 px a frame moves it by one cell."""
     flow = np.zeros((tiny.FRAMES - 1, tiny.HEIGHT, tiny.WIDTH, 2), np.float32)
     flow[..., 0] = 2
-    frames = WAN.frame_indices(tiny.FRAMES)
-    drawn = warped_noise(flow, grid=WAN.grid(tiny.HEIGHT, tiny.WIDTH), channels=WAN.channels, seed=3, frames=frames)
+    frames, grid = WAN.geometry.frame_indices(tiny.FRAMES), WAN.geometry.grid(tiny.HEIGHT, tiny.WIDTH)
+    drawn = warped_noise(flow, grid=grid, channels=WAN.geometry.channels, seed=3, frames=frames)
     noise = rearrange(torch.from_numpy(drawn), "t c h w -> 1 c t h w")
     assert noise.shape == (1, 16, *tiny.GRID)
     assert torch.equal(noise[:, :, 1, :, 1:], noise[:, :, 0, :, :-1])
@@ -128,7 +128,7 @@ def test_warped_noise_drives_vace_to_a_video() -> None:
         noise,
         told(PROMPT, planes),
         sampler,
-        diffusion_of(WanConfig(model="any")),
+        WAN.diffusion(),
         told("", planes),
     )
     video = CODEC.decode(latents)

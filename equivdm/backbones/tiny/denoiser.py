@@ -1,7 +1,6 @@
-"""The embedded backbone: half-resolution pixels as latents, and a small video transformer as denoiser.
+"""A small video transformer.
 
-It exists so that every job runs on a laptop in minutes; nothing in it is from the paper. Attention is
-factorised over space and time with rotary positions, so any number of frames and any grid that the patch
+Attention is factorised over space and time with rotary positions, so any number of frames and any grid that the patch
 divides will do.
 """
 
@@ -15,23 +14,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from equivdm.backbones.base import (
-    Conditions,
-    Control,
-    DenoiserModule,
-    Video,
-    control_as_float,
-    per_sample,
-)
-from equivdm.backbones.geometry import TINY as GEOMETRY
+from equivdm.backbones.base import Conditions, Control, DenoiserModule, control_as_float, per_sample
+from equivdm.backbones.tiny.backbone import GEOMETRY
 from equivdm.config import TinyConfig
 from equivdm.text import VOCABULARY
 from equivdm.types import Latents, Times, Tokens
-
-LATENT_SCALE = 2.0
-"""Latents per pixel value: natural video in [-1, 1] has a standard deviation of about 0.5."""
-
-"""One latent cell is a square of 2 x 2 pixels of one frame."""
 
 FINE, COARSE = 16, 32
 """Channels of the convolutions at latent resolution, and at half of it."""
@@ -49,26 +36,6 @@ Maps = Float[Tensor, "frames maps rows columns"]
 
 Context = Float[Tensor, "batch features"]
 """What time and caption say, one vector per sample."""
-
-
-class TinyCodec:
-    """Mean of 2 x 2 pixels; back by bicubic interpolation, sharpened until the means are right again."""
-
-    geometry = GEOMETRY
-
-    def encode(self, video: Video) -> Latents:
-        """Return the scaled pixel means. Raises ValueError where the size is odd."""
-        self.geometry.grid(video.shape[-2], video.shape[-1])
-        return LATENT_SCALE * _means(video)
-
-    def decode(self, latents: Latents) -> Video:
-        """Return a video of twice the size, clipped to [-1, 1]."""
-        wanted = latents / LATENT_SCALE
-        video = _bicubic(wanted)
-        # Back-projection: interpolation alone blurs, which shows as means that differ from the latents.
-        for _ in range(2):
-            video = video + _bicubic(wanted - _means(video))
-        return video.clamp(-1, 1)
 
 
 class TinyDenoiser(DenoiserModule):
@@ -259,13 +226,3 @@ def _film(x: Maps, modulation: Float[Tensor, "frames modulations 1 1"]) -> Maps:
 
 def _channels_last(x: Maps) -> Maps:
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def _means(video: Video) -> Latents:
-    return F.avg_pool3d(video, (1, GEOMETRY.space_stride, GEOMETRY.space_stride))
-
-
-def _bicubic(means: Latents) -> Video:
-    frames = rearrange(means, "b c t h w -> (b t) c h w")
-    frames = F.interpolate(frames, scale_factor=GEOMETRY.space_stride, mode="bicubic", align_corners=False)
-    return rearrange(frames, "(b t) c h w -> b c t h w", b=means.shape[0])
