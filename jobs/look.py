@@ -14,7 +14,7 @@ from jobs.show import console, counts_in_words, say
 from pipelines.estimate import Estimate
 from pipelines.garbage import Orphan
 from pipelines.plan import Plan, StagePlan
-from pipelines.status import Failures, JobStatus
+from pipelines.status import Failures, JobStatus, LastValidation
 from pipelines.tables import Row
 
 SHOWN = 50
@@ -70,6 +70,8 @@ def show_status(status: JobStatus, as_json: bool) -> int:
     if as_json:
         return _json({**asdict(status), "ok": status.ok}) or code
     say(f"{status.job}: {counts_in_words(status.counts)}")
+    if status.validation:
+        say(_validation(status.validation))
     _print(("filtered by", "items"), [(rule, f"{items:,}") for rule, items in status.filtered.items()])
     _print(("failures", "error", "items", "for example", ""), [_failures(each) for each in status.failures])
     _print(
@@ -156,6 +158,12 @@ def _totals(plan: Plan) -> list[str]:
     if plan.cost is not None:
         lines.append(f"{plan.cost:,.2f} {plan.currency}, without start-up and idle machines")
     return lines
+
+
+def _validation(last: LastValidation) -> str:
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in last.figures.items())
+    videos = f"{last.videos} video{'s' * (last.videos != 1)}"
+    return f"validated after step {last.step}: {figures}; {videos} in {last.folder}"
 
 
 def _failures(each: Failures) -> tuple[str, ...]:

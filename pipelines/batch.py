@@ -97,7 +97,7 @@ def run_items(draft: Draft, label: str, items: Items, work: Work, reporter: Repo
     """Bring a table up to date with the items: those that are not settled go through the pipeline.
 
     With nothing to do no Ray is started. `draft` is told all that is known, as it comes to be known. A `reporter` of a
-    part of the run before this one spares a second tally.
+    part of the run before this one, which has looked whether Ray has room, spares a second tally and look.
     """
     ended: dict[str, Row] = {}
     total = count(items.keys, work.table.states())["pending"]
@@ -105,7 +105,8 @@ def run_items(draft: Draft, label: str, items: Items, work: Work, reporter: Repo
         with draft.start_up():
             session = ExitStack()
             session.enter_context(ray_session(draft.config.ray))
-            check_room(work.steps, draft.config.ray)
+            if reporter is None:
+                check_room(work.steps, draft.config.ray)
             draft.resources = ray_resources()
             reporter = reporter.anew() if reporter else start_tally(draft.job)
         with session, Stages(reporter, label, total, dict.fromkeys(work.steps, total)) as stages:

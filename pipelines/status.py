@@ -18,6 +18,7 @@ from pipelines.record.model import EXAMPLES, Example
 from pipelines.schemas import SCHEMAS
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
+from pipelines.validated import read_validations, step_folder
 
 RUNS = 5
 """Runs that are told of, the newest."""
@@ -62,6 +63,19 @@ class LastRun:
 
 
 @dataclass(frozen=True)
+class LastValidation:
+    """The latest validation of a model that is in training, or finished."""
+
+    step: int
+    """Steps done."""
+    figures: Mapping[str, float]
+    """Means over its clips."""
+    videos: int
+    folder: str
+    """Path or URL of the videos."""
+
+
+@dataclass(frozen=True)
 class JobStatus:
     """How a job stands."""
 
@@ -76,6 +90,8 @@ class JobStatus:
     """Those that hold something."""
     runs: tuple[LastRun, ...]
     """The newest first."""
+    validation: LastValidation | None = None
+    """Of a training or distillation that validates."""
 
     @property
     def ok(self) -> bool:
@@ -90,7 +106,8 @@ def job_status(config: AnyJob) -> JobStatus:
     counts = dict(count(items.keys, table.states()))
     rules, failures = _endings(table, items.keys)
     runs = tuple(_last_run(store, record) for record in islice(read_records(store, config.job), RUNS))
-    return JobStatus(config.job, counts, rules, failures, _tables(store), runs)
+    validation = _last_validation(store, items.keys[0].as_py()) if table.name == "models" else None
+    return JobStatus(config.job, counts, rules, failures, _tables(store), runs, validation)
 
 
 def _endings(table: Table, keys: pa.Array) -> tuple[dict[str, int], tuple[Failures, ...]]:
@@ -137,3 +154,11 @@ def _last_run(store: Store, record: RunRecord) -> LastRun:
         items_per_s=record.items_per_s,
         page=record_page(store, record),
     )
+
+
+def _last_validation(store: Store, key: str) -> LastValidation | None:
+    records = read_validations(store, key)
+    if not records:
+        return None
+    last = records[-1]
+    return LastValidation(last.step, last.figures, len(last.clips), f"{store.url}/{step_folder(key, last.step)}")

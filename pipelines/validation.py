@@ -6,9 +6,10 @@ training's weights, optimizers and random numbers alone.
 
 import os
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from equivdm.arrays import Frames
 from equivdm.backbones import backbone_of
-from equivdm.backbones.base import Conditions, DenoiserModule
+from equivdm.backbones.base import Codec, Conditions, DenoiserModule
 from equivdm.backbones.deferred import give, materialise
 from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
 from equivdm.metrics import measure
@@ -31,10 +32,10 @@ from pipelines.config import DistillJob, TrainJob
 from pipelines.engines import frozen
 from pipelines.fit_config import ValidateConfig
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.models import VALIDATION, model_folder
 from pipelines.shown import conditions_of
 from pipelines.store import Store
 from pipelines.tables import Row
+from pipelines.validated import ValidatedClip, ValidationRecord, step_folder, write_validation
 
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Diffusion times of the validation loss."""
@@ -61,24 +62,35 @@ class Validation:
 
     def __call__(self, weights: Mapping[str, Tensor], step: int, device: torch.device) -> dict[str, float]:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
-        denoiser = self.build()
+        denoiser = deepcopy(self._network)
         give(denoiser, weights)  # of adapters these alone: their base is read
-        network, backbone = frozen(materialise(denoiser, device).eval(), device), backbone_of(self.backbone)
-        codec = backbone.build_codec(device)
+        network, backbone = frozen(materialise(denoiser, device), device), backbone_of(self.backbone)
         reader = ClipReader(self.store, [clip["key"] for clip in self.clips], backbone.geometry)
-        located = locate(self.store, self.clips, MOTION_COLUMNS)
-        values: dict[str, list[float]] = defaultdict(list)
-        for clip, files in zip(self.clips, located, strict=True):
-            batch = self._draws(reader, clip["key"]).to(device)
-            with torch.inference_mode():
-                empty = conditions_of([reader(clip["key"]).shown], text=[False], control=[True]).to(device)
-                frames = to_frames(codec.decode(self._sample(network, batch, empty))[0])
-                found = {"loss": self._loss(network, batch)} if self.has_loss else {}
+        codec = backbone.build_codec(device)
+        clips = []
+        for clip, files in zip(self.clips, locate(self.store, self.clips, MOTION_COLUMNS), strict=True):
+            frames, found = self._sampled(network, codec, reader, clip["key"], device)
             motion = motion_of(read_parts(self.store, files, MOTION_COLUMNS))
-            for name, value in (found | measure(frames, motion, self.config.flow)).items():
-                values[f"val_{name}"].append(value)
-            self._put(frames, clip, step)
-        return {name: sum(each) / len(each) for name, each in values.items()}
+            figures = found | measure(frames, motion, self.config.flow)
+            clips.append(ValidatedClip(key=clip["key"], file=self._put(frames, clip, step), figures=figures))
+        record = ValidationRecord(step=step, clips=tuple(clips))
+        write_validation(self.store, self.key, record)
+        return {f"val_{name}": value for name, value in record.figures.items()}
+
+    @cached_property
+    def _network(self) -> DenoiserModule:
+        """The network, built once: while it is, all other workers wait. What files hold of it is read each time."""
+        return self.build().eval()
+
+    def _sampled(
+        self, network: Callable[..., Tensor], codec: Codec, reader: ClipReader, key: str, device: torch.device
+    ) -> tuple[Frames, dict[str, float]]:
+        """Return the video of a clip, and its loss where that says something."""
+        batch = self._draws(reader, key).to(device)
+        with torch.inference_mode():
+            empty = conditions_of([reader(key).shown], text=[False], control=[True]).to(device)
+            frames = to_frames(codec.decode(self._sample(network, batch, empty))[0])
+            return frames, {"loss": self._loss(network, batch)} if self.has_loss else {}
 
     def _draws(self, reader: ClipReader, key: str) -> Batch:
         seed = derive_seed(self.seed, "validate")
@@ -97,12 +109,14 @@ class Validation:
         ]
         return torch.stack(losses).mean().item()
 
-    def _put(self, frames: Frames, clip: Row, step: int) -> None:
+    def _put(self, frames: Frames, clip: Row, step: int) -> str:
+        """Write a clip's video and return its name."""
         name = f"{os.path.basename(clip['path'])}_{clip['window']}_{clip['key'][:8]}.mp4"
         with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
             local = os.path.join(folder, "video.mp4")
             write_video(local, frames, clip["fps"])
-            self.store.put(local, model_folder(self.key), VALIDATION, f"step_{step}", name)
+            self.store.put(local, step_folder(self.key, step), name)
+        return name
 
 
 def plan_validation(job: TrainJob | DistillJob, store: Store, key: str, **facts: Any) -> Validation | None:

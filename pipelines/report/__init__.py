@@ -12,6 +12,7 @@ from pipelines.pages import page_template
 from pipelines.report.material import Material, config_of, counted, notes, read_material, summary_table
 from pipelines.report.media import write_players
 from pipelines.report.plots import curves_of, stage_bars
+from pipelines.report.validation import validations_of
 from pipelines.store import open_store
 
 SHOWN_CLIPS = 24
@@ -34,6 +35,7 @@ def build_report(job: EvaluateJob, out: Path) -> Path:
         rows=list(zip(shown, players, strict=True)),
         hidden=len(material.clips) - len(shown),
         curves=curves_of(material),
+        validations=validations_of(material, store, out),
         bars=stage_bars(material.seconds),
         settings=[(model, config_of(model)["fit"]["seed"], _settings(model)) for model in material.models],
         notes=notes(material, job.bootstrap),

@@ -72,7 +72,7 @@ def _input(clip: Row, access: AccessConfig, reader: Sandbox, out: Path) -> Playe
         write_video(target, frames, clip["fps"])
 
     try:
-        return Player("Input video", _once(out, f"{clip['key'][:20]}-input.mp4", write))
+        return Player("Input video", write_once(out, f"{clip['key'][:20]}-input.mp4", write))
     except (ItemError, OSError, BotoCoreError):
         return Player("Input video", None, note="the source is no longer where it was, or out of reach")
 
@@ -89,7 +89,7 @@ def _noise(clip: Row, material: Material, store: Store, out: Path) -> Player:
         colours = noise_colours(noise).repeat(4, axis=1).repeat(4, axis=2)
         write_video(target, colours, clip["fps"] * len(colours) / clip["frames"])
 
-    return Player("Warped noise", _once(out, f"{clip['key'][:20]}-noise-{seed:x}.mp4", write), sharp=True)
+    return Player("Warped noise", write_once(out, f"{clip['key'][:20]}-noise-{seed:x}.mp4", write), sharp=True)
 
 
 def _warped_videos(clip: Row, material: Material) -> Iterator[Row]:
@@ -107,12 +107,12 @@ def _rendered(video: Row | None, store: Store, out: Path) -> str | None:
             shutil.copyfile(local, target)
 
     try:
-        return _once(out, f"{video['key'][:20]}.mp4", write)
+        return write_once(out, f"{video['key'][:20]}.mp4", write)
     except OSError:
         return None
 
 
-def _once(out: Path, name: str, write: Callable[[str], None]) -> str:
+def write_once(out: Path, name: str, write: Callable[[str], None]) -> str:
     """Write a file, whole or not at all, unless it is there. Returns its path relative to the page."""
     path = out / FOLDER / name
     if not path.exists():

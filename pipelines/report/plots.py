@@ -3,7 +3,7 @@
 import io
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,17 @@ def loss_curves(model: ModelRecord, colour: int | None) -> str:
     if len(lines) > 1:
         axes.legend(frameon=False, labelcolor=INK, fontsize=8)
     return _svg(canvas, f"Losses of {model.name}")
+
+
+def metric_curve(title: str, points: Sequence[tuple[int, float]], colour: int | None) -> str:
+    """A figure over the steps as a small SVG, each (step, value) marked."""
+    canvas, axes = _blank(width=3.0, height=1.5)
+    steps, values = zip(*points, strict=True)
+    line = ACCENT if colour is None else SERIES[colour % len(SERIES)]
+    axes.plot(steps, values, color=line, linewidth=1.7, marker="o", markersize=3)
+    axes.locator_params(axis="x", integer=True, nbins=5)
+    axes.locator_params(axis="y", nbins=4)
+    return _svg(canvas, title)
 
 
 def stage_bars(seconds: Mapping[str, float]) -> str:

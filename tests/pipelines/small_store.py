@@ -1,6 +1,7 @@
 """A small finished store, made through the tables' own interface: models, their videos of a few clips, metrics."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pipelines.identity import item_key
 from pipelines.schemas import to_tensor
 from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
+from pipelines.validated import ValidatedClip, ValidationRecord, step_folder, write_validation
 from tests.pipelines.clip_rows import put_clips
 
 NAMES = ("independent", "equivdm", "student")
@@ -134,3 +136,21 @@ def _values(name: str, rng: np.random.Generator) -> dict[str, float]:
         "sharpness": 11 - 2 * good + rng.normal(0, 0.5),
         "contrast": 48 + rng.normal(0, 2),
     }
+
+
+def falling(step: int) -> dict[str, float]:
+    """Figures of a validation after so many steps."""
+    return {"loss": 1 / step, "epe": 2 / step, "cf_psnr": 20.0 + step}
+
+
+def validated(store: Store, key: str, clips: list[str], steps: Sequence[int]) -> list[ValidationRecord]:
+    """Write validations as a training does; a video says of which step and clip it is."""
+    records = []
+    for step in steps:
+        made = [ValidatedClip(key=clip, file=f"{clip[:8]}.mp4", figures=falling(step)) for clip in clips]
+        for clip in made:
+            store.filesystem.makedirs(store.path(step_folder(key, step)), exist_ok=True)
+            store.filesystem.pipe_file(store.path(step_folder(key, step), clip.file), f"{step} {clip.key}".encode())
+        records.append(ValidationRecord(step=step, clips=tuple(made)))
+        write_validation(store, key, records[-1])
+    return records

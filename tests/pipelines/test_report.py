@@ -8,15 +8,29 @@ import pytest
 
 from equivdm.errors import UsageError
 from pipelines.config import EvaluateJob
+from pipelines.models import newest_model
 from pipelines.report import build_report
 from pipelines.report.material import notes, read_material, summary_table
+from pipelines.report.validation import validations_of
 from pipelines.store import open_store
-from tests.pipelines.small_store import NAMES, fill
+from pipelines.validated import read_validations, step_folder
+from tests.pipelines.small_store import NAMES, fill, validated
+
+VALIDATION = "Validation while training"
+"""Heading before which the sets stand side by side."""
+
+SHOWN = (25, 50, 100, 125, 175, 200)
+"""Steps of six of eight validations, evenly spread."""
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> EvaluateJob:
-    return fill(tmp_path_factory.mktemp("report"))
+    """Three sets of videos of two clips; the model `equivdm` was validated eight times on both."""
+    job = fill(tmp_path_factory.mktemp("report"))
+    store = open_store(job.store)
+    clips = [row["key"] for row in store.table("clips").rows(("key",))]
+    validated(store, newest_model(store, "equivdm").key, clips, range(25, 201, 25))
+    return job
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +42,16 @@ def test_the_page_needs_nothing_from_elsewhere(page: Path) -> None:
     text = page.read_text()
     links = re.findall(r'(?:src|href)="([^"]*)"', text)
     files = [link for link in links if not link.startswith("#")]
-    assert len(files) == 2 * 5
+    assert len(files) == 2 * 5 + 2 * len(SHOWN)
     assert all((page.parent / link).is_file() for link in files)
     remote = {found for found in re.findall(r"https?://[^\s\"']+", text) if "www.w3.org" not in found}
     assert not remote
 
 
 def test_every_player_decodes_and_those_of_a_row_have_the_same_length(page: Path) -> None:
-    for row in re.findall(r'<div class="players".*?</section>', page.read_text(), flags=re.DOTALL):
+    for row in re.findall(
+        r'<div class="players".*?</section>', page.read_text().partition(VALIDATION)[0], flags=re.DOTALL
+    ):
         lengths = set()
         for source in re.findall(r'<video src="([^"]+)"', row):
             with av.open(str(page.parent / source)) as container:
@@ -44,7 +60,7 @@ def test_every_player_decodes_and_those_of_a_row_have_the_same_length(page: Path
 
 
 def test_rows_and_columns_stand_in_the_agreed_order(page: Path) -> None:
-    titles = re.findall(r"<figcaption>.*?<b>(.*?)</b>", page.read_text())
+    titles = re.findall(r"<figcaption>.*?<b>(.*?)</b>", page.read_text().partition(VALIDATION)[0])
     assert titles == ["Input video", "Warped noise", "Independent noise", "EquiVDM", "One-step student"] * 2
 
 
@@ -83,6 +99,30 @@ def test_a_second_report_keeps_the_files_that_are_there(job: EvaluateJob, page: 
     before = {path: path.stat().st_mtime_ns for path in (page.parent / "media").iterdir()}
     build_report(job, page.parent)
     assert {path: path.stat().st_mtime_ns for path in (page.parent / "media").iterdir()} == before
+
+
+def test_validations_are_videos_by_step_and_a_curve_a_figure(job: EvaluateJob, page: Path) -> None:
+    store, part = open_store(job.store), page.read_text().partition(VALIDATION)[2].partition("Seconds per stage")[0]
+    titles = re.findall(r"<figcaption><b>(Step \d+)</b>", part)
+    assert titles == [f"Step {step}" for step in SHOWN] * 2
+    videos = [(page.parent / file).read_text() for file in re.findall(r'<video src="([^"]+)"', part)]
+    clips = read_material(job, store).clips  # by path
+    assert videos == [f"{step} {clip['key']}" for clip in clips for step in SHOWN]
+    assert part.count("<svg") == 3
+    assert "Means of 2 clips over the steps; 8 validations, the last after step 200." in part
+    assert part.count("<section") == 1  # of the three models one was validated
+
+
+def test_a_validation_video_that_is_gone_costs_only_its_player(job: EvaluateJob, tmp_path: Path) -> None:
+    store = open_store(job.store)
+    key = newest_model(store, "equivdm").key
+    clip = read_validations(store, key)[0].clips[1]
+    gone, kept = Path(store.path(step_folder(key, 25), clip.file)), tmp_path / "kept"
+    gone.rename(kept)
+    (one,) = validations_of(read_material(job, store), store, tmp_path / "report")
+    kept.rename(gone)
+    notes = {clip["key"]: [player.note for player in players] for clip, players in one.rows}
+    assert notes == {key: ["the video is gone" if key == clip.key else "", *[""] * 5] for key in notes}
 
 
 def test_a_source_that_is_gone_costs_only_its_player(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Validation while a model trains: deterministic, of the averaged weights, and without a trace in the training."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from equivdm.backbones import backbone_of
+from equivdm.backbones.base import DenoiserModule
 from equivdm.config import LoraConfig, NoiseConfig, SamplerConfig
 from equivdm.errors import UsageError
 from equivdm.video.decode import decode
@@ -22,6 +24,7 @@ from pipelines.start import first_network
 from pipelines.store import Store, open_store
 from pipelines.train import make_recipe
 from pipelines.train import run as run_job
+from pipelines.validated import read_validations
 from pipelines.validation import Validation, plan_validation
 from pipelines.worker import validate
 from tests.pipelines.fit_cases import BACKBONE, FRAMES, PIXELS, distill_job, fit_config, train_job, write_clips
@@ -96,12 +99,25 @@ def test_the_same_weights_give_the_same_figures_and_videos(tmp_path: Path) -> No
     generator = torch.Generator().manual_seed(0)  # a new network says nothing: its last layer is zero
     weights = {name: value + 0.1 * torch.randn(value.shape, generator=generator) for name, value in weights.items()}
     assert validation is not None
+    build, built = validation.build, list[DenoiserModule]()
+
+    def build_and_tell() -> DenoiserModule:
+        built.append(build())
+        return built[-1]
+
+    validation = replace(validation, build=build_and_tell)
     figures = validation(weights, 10, CPU)
-    assert validation(weights, 20, CPU) == figures
     assert validation(backbone_of(BACKBONE).build_denoiser(seed=4).state_dict(), 30, CPU) != figures
+    assert validation(weights, 20, CPU) == figures  # of the one before nothing is left
+    assert len(built) == 1
+    records = read_validations(store, "key")
+    assert [record.step for record in records] == [10, 20, 30]
+    assert {f"val_{name}": value for name, value in records[0].figures.items()} == figures
+    assert [clip.key for clip in records[0].clips] == [clip["key"] for clip in validation.clips]
     folders = [tmp_path / "weights" / "key" / "validation" / f"step_{step}" for step in (10, 20)]
     first, second = (sorted(folder.glob("*.mp4")) for folder in folders)
     assert [file.name.partition(".mp4_")[0] for file in first] == ["video_4", "video_5"]
+    assert {file.name for file in first} == {clip.file for clip in records[0].clips}
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
     assert decode(str(first[0]), range(FRAMES), None).shape == (FRAMES, PIXELS, PIXELS, 3)
 

@@ -7,18 +7,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import WanVACETransformer3DModel
+from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
 
 from equivdm.backbones import backbone_of
+from equivdm.backbones.wan.codec import WanCodec
 from equivdm.backbones.wan.control import control_video, vace_control
 from equivdm.backbones.wan.load import load_denoiser, save_pipeline
 from equivdm.config import ControlConfig, NoiseConfig, SamplerConfig, WanConfig
 from equivdm.errors import UsageError
+from equivdm.seeds import derive_seed
+from equivdm.video.decode import decode
+from equivdm.video.tensors import to_frames
+from equivdm.video.write import write_video
 from pipelines import distill, preprocess, render, stage_steps, train
 from pipelines.audit import audit
 from pipelines.clips import read_clips
 from pipelines.config import DistillJob, PreprocessJob, RenderJob, TrainJob
 from pipelines.delta_log import Receipt
+from pipelines.draw import draw_noise
 from pipelines.engines import make_plain
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.loop import run as run_steps
@@ -223,3 +229,53 @@ def test_videos_to_a_model_that_diffusers_loads_and_to_videos(tmp_path: Path) ->
     assert [line.partition(": ")[2] for line in audit(trained).problems] == [
         "its bytes have changed since it was committed"
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("local_ray")
+def test_videos_to_a_text_to_video_student_and_to_its_videos(tmp_path: Path) -> None:
+    backbone = model(tmp_path / "model", vace=False)
+    job = job_of(tmp_path, backbone)
+    assert preprocess.run(job).counts["done"] == 3
+    common, fit = {"store": job.store, "ray": RAY}, fit_config(2, steps=2, batch=2)
+    teacher = train.run(TrainJob(**common, backbone=backbone, fit=fit)).model
+    sharded = fit.model_copy(update={"parallel": fit.parallel.model_copy(update={"zero_stage": 3})})
+    distilled = DistillJob(**common, fit=sharded, fake_updates=1)
+    student = distill.run(distilled).model
+    assert (student.parent, student.backbone, student.sampler) == (teacher.key, backbone, SamplerConfig(steps=1))
+    videos = RenderJob(**common, model="student")
+    assert render.run(videos).counts["done"] == 3
+    assert audit(distilled).ok
+    assert audit(videos).ok
+
+    store, codec = open_store(job.store), backbone_of(backbone).build_codec()
+    network, teaching = (
+        WanTransformer3DModel.from_pretrained(store.path(record.folder), subfolder="transformer")
+        for record in (student, teacher)
+    )
+    for row in store.table("videos").rows():
+        rendered = pixels(Path(store.path(row["file"])))
+        mine, theirs = (by_hand(store, row, made, codec, tmp_path) for made in (network, teaching))
+        assert np.abs(rendered - mine).mean() < 0.5 < np.abs(rendered - theirs).mean()
+
+
+def pixels(file: Path) -> np.ndarray:
+    return decode(str(file), range(5), None).astype(float)
+
+
+def by_hand(
+    store: Store, row: dict[str, Any], network: WanTransformer3DModel, codec: WanCodec, folder: Path
+) -> np.ndarray:
+    """A one-step student's video as diffusers' network makes it: x_0 = x_1 - u(x_1, t = 1), decoded, in H.264."""
+    (clip,) = read_clips(store, [row["clip"]], ("plan", "latents", "text"))
+    shape, seed = tuple(clip["latents"]["shape"]), derive_seed(0, "render", row["clip"])
+    noise = torch.tensor(draw_noise(clip["plan"], shape, NoiseConfig(), seed))[None]
+    words = torch.tensor(from_tensor(clip["text"]).astype(np.float32))
+    text = torch.zeros(1, WORDS, tiny.FEATURES)
+    text[0, : len(words)] = words
+    with torch.no_grad():
+        (velocity,) = network(noise, torch.tensor([1000.0]), text, return_dict=False)
+        write_video(str(folder / "hand.mp4"), to_frames(codec.decode(noise - velocity)[0]), row["fps"])
+    return pixels(folder / "hand.mp4")
