@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Base, DenoiserModule
+from equivdm.backbones.deferred import standing_in
 from equivdm.config import BackboneConfig, LoraConfig
 from equivdm.errors import UsageError
+from equivdm.networks.deferred import Reader, whole_state
 
 _BASE = "base.json"
 
@@ -47,7 +50,7 @@ def adapt(
         target_modules=list(targets),
         base_model_name_or_path=getattr(backbone, "model", None),
     )
-    with torch.random.fork_rng(devices=[]):
+    with standing_in(denoiser), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         peft.inject_adapter_in_model(settings, body)
     for parameter in denoiser.parameters():
@@ -66,10 +69,10 @@ def check_targets(body: nn.Module, targets: Sequence[str]) -> None:
             )
 
 
-def digest(module: nn.Module) -> str:
-    """Return the sha256 of all weights, their names, shapes and precisions."""
+def digest(denoiser: DenoiserModule) -> str:
+    """Return the sha256 of all weights, their names, shapes and precisions; those that wait are read, and not kept."""
     found = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
+    for name, value in whole_state(denoiser, denoiser.readers):
         found.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
         found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()
@@ -117,9 +120,25 @@ def merge_adapter(denoiser: DenoiserModule, folder: Path) -> None:
             f"backbone: got weights {got[:12]} of {base.backbone}, but the adapter was trained on {base.sha256[:12]}: "
             "put the weights back that were there in training"
         )
-    peft = _peft()
-    body: Any = denoiser.body
-    peft.PeftModel.from_pretrained(body, str(folder)).merge_and_unload()
+    peft, body = _peft(), denoiser.body
+    with standing_in(denoiser):
+        model: Any = peft.PeftModel.from_pretrained(body, str(folder))
+        adapted: dict[str, Any] = {
+            name: each for name, each in denoiser.named_modules() if hasattr(each, "get_delta_weight")
+        }
+        model.unload()
+    for name, layer in adapted.items():
+        _add(denoiser, f"{name}.weight", partial(layer.get_delta_weight, "default"))
+
+
+@torch.no_grad()
+def _add(denoiser: DenoiserModule, name: str, delta: Reader) -> None:
+    """Add to a weight, when it is read where it waits."""
+    if name not in denoiser.readers:
+        denoiser.get_parameter(name).add_(delta())
+        return
+    read = denoiser.readers[name]
+    denoiser.readers = {**denoiser.readers, name: lambda: read() + delta().detach()}
 
 
 def _peft() -> Any:

@@ -46,10 +46,11 @@ def show_estimate(found: Estimate, as_json: bool) -> int:
         return _json({**asdict(found), "bytes": found.bytes})
     frames, height, width = found.clip
     say(f"{found.parameters:,} weights, of which {found.trained:,} are trained; clips of {frames}x{height}x{width}")
-    places = [("device", found.on_device), ("host", found.on_host)]
+    places = [("device", found.on_device), ("host", found.on_host), ("first host", {"average, saved": found.saved})]
     rows = [(place, name, _gb(size)) for place, held in places for name, size in held.items()]
     _print(("one worker", "holds", "GB"), [*rows, ("device", "in all", _gb(found.bytes))])
     say(f"{found.device} has {found.memory / 1e9:.0f} GB: " + (found.advice or "it fits"))
+    say(f"a machine with all workers gives them {_gb(found.machine)} GB of its own memory")
     say(
         f"{found.flops:.3g} FLOPs a step: {found.seconds_per_step:.3g} s a step, {found.hours:,.3g} hours in all, on "
         f"the assumption of {found.mfu:.0%} of the peak of {found.device}"

@@ -1,10 +1,9 @@
 """A model to a one-step student, by distribution matching: student, frozen teacher, trained fake score."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +19,8 @@ from pipelines.fit import TrainSummary, fit_model
 from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
-from pipelines.models import STUDENT_SAMPLER, ModelRecord, load_weights, newest_model
-from pipelines.session import Part
+from pipelines.models import STUDENT_SAMPLER, ModelRecord, newest_model, open_weights
+from pipelines.session import Part, Run
 from pipelines.stages import check_clips
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
@@ -46,7 +45,7 @@ def run(config: DistillJob) -> TrainSummary:
         config,
         store,
         key,
-        build=partial(backbone.build_denoiser, seed=0),
+        build=partial(backbone.open_denoiser, seed=0),
         backbone=teacher.backbone,
         diffusion=backbone.diffusion(teacher.objective),
         noise=config.noise,
@@ -92,7 +91,6 @@ class Distillation:
     parts: Mapping[str, Part]
     loader: Loader
     forward_flops: ForwardFlops
-    teacher: Callable[..., Any]
     fake_updates: int
     diffusion: Diffusion
     device: torch.device
@@ -112,11 +110,13 @@ class Distillation:
         fake_updates = sum((1 + 3) * self.forward_flops(part) for part in fakes)  # the student generates
         return fake_updates + (2 + 3) * self.forward_flops(last)  # teacher and fake score judge
 
-    def update(self, engines: Mapping[str, Engine], batch: list[Batch], step: int) -> dict[str, Tensor]:
+    def update(
+        self, engines: Mapping[str, Engine], frozen: Mapping[str, Run], batch: list[Batch], step: int
+    ) -> dict[str, Tensor]:
         """Do one step."""
         *fakes, last = batch
         fake_losses = [self._update_fake(engines["student"], engines["fake"], part) for part in fakes]
-        loss = self._update_student(engines["student"], engines["fake"], last)
+        loss = self._update_student(engines["student"], engines["fake"], frozen["teacher"], last)
         return {"loss": loss, "fake_loss": torch.stack(fake_losses).mean()}
 
     def _update_fake(self, student: Engine, fake: Engine, batch: Batch) -> Tensor:
@@ -130,7 +130,7 @@ class Distillation:
 
         return descend(fake, batch.split(fake.accumulate), loss)
 
-    def _update_student(self, student: Engine, fake: Engine, batch: Batch) -> Tensor:
+    def _update_student(self, student: Engine, fake: Engine, teacher: Run, batch: Batch) -> Tensor:
         score = frozen(fake.module, self.device)
 
         def loss(part: Batch) -> Tensor:
@@ -138,7 +138,7 @@ class Distillation:
             start, again = part.noises
             videos = generate(student, start, part.conditions, self.diffusion)
             return distribution_matching_loss(
-                videos, again, part.times, part.conditions, self.teacher, score, self.diffusion
+                videos, again, part.times, part.conditions, teacher, score, self.diffusion
             )
 
         return descend(student, batch.split(student.accumulate), loss)
@@ -156,11 +156,12 @@ def make_recipe(
     """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
     fit, backbone = config.fit, backbone_of(teacher.backbone)
     diffusion = backbone.diffusion(teacher.objective)
-    network = load_weights(store, teacher).to(device).requires_grad_(False)
+    network = open_weights(store, teacher).requires_grad_(False)
     network.recompute = fit.checkpoint_activations
     parts = {
         "student": Part(deepcopy(network).requires_grad_(True).train(), fit.optimizer.lr),
         "fake": Part(deepcopy(network).requires_grad_(True).train(), config.fake_lr, config.fake_updates),
+        "teacher": Part(network, None),
     }
     samples = SampleConfig(
         seed=fit.seed,
@@ -171,5 +172,4 @@ def make_recipe(
         replace_bad=fit.on_bad_clip == "skip",
     )
     loader = Loader(samples, clips, ClipReader(store, clips, backbone.geometry), rank, world)
-    flops, teaching = ForwardFlops(network), frozen(network, device)
-    return Distillation(parts, loader, flops, teaching, config.fake_updates, diffusion, device)
+    return Distillation(parts, loader, ForwardFlops(network), config.fake_updates, diffusion, device)

@@ -1,6 +1,5 @@
 """What trains a module: DeepSpeed on a cluster, plain torch in one process."""
 
-import os
 from collections.abc import Callable, Sequence
 from math import cos, pi
 from pathlib import Path
@@ -11,11 +10,16 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from equivdm.backbones.deferred import materialise
 from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.partition import held, is_adapted
+from pipelines.reading import place
+from pipelines.zero import deepspeed_config, import_deepspeed
 
 STATE = "state"
 """Folder or file of an engine's state."""
+
+CPU = torch.device("cpu")
 
 Part = TypeVar("Part")
 
@@ -160,13 +164,15 @@ def rate_share(config: OptimizerConfig, step: int, last: int) -> float:
     return config.lr_floor + (1 - config.lr_floor) * (1 + cos(pi * way)) / 2
 
 
-def make_plain(module: nn.Module, fit: FitConfig, lr: float, updates: int = 1) -> Engine:
+def make_plain(module: nn.Module, fit: FitConfig, lr: float, updates: int = 1, device: torch.device = CPU) -> Engine:
     """Return a plain engine."""
-    return PlainEngine(module, fit, lr, updates)
+    return PlainEngine(materialise(module, device), fit, lr, updates)
 
 
-MakeEngine = Callable[[nn.Module, FitConfig, float, int], Engine]
-"""(module, settings, learning rate, optimizer steps to one of the job): `make_plain` or `make_deepspeed`."""
+MakeEngine = Callable[[nn.Module, FitConfig, float, int, torch.device], Engine]
+"""(module, settings, learning rate, optimizer steps to one of the job, device): `make_plain` or `make_deepspeed`.
+
+The module's weights may be yet to be read."""
 
 
 class DeepSpeedEngine:
@@ -217,23 +223,21 @@ class DeepSpeedEngine:
 
 
 def make_deepspeed(
-    module: nn.Module, fit: FitConfig, lr: float, updates: int = 1, *, universal: bool = False
+    module: nn.Module,
+    fit: FitConfig,
+    lr: float,
+    updates: int = 1,
+    device: torch.device = CPU,
+    *,
+    universal: bool = False,
 ) -> Engine:
     """Return a DeepSpeed engine in a process group that exists already (Ray Train's).
 
     A `universal` one loads what `pipelines.reshard` makes, and saves as the others do.
     """
-    # DeepSpeed decorates its Muon optimizer with torch.compile on import, which loads the whole compiler: 3 s on two
-    # cores, for a function that is never called here.
-    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    # Otherwise DeepSpeed takes a GPU that it sees, even where this job trains on CPUs.
-    os.environ.setdefault("DS_ACCELERATOR", "cuda" if fit.parallel.gpus_per_worker else "cpu")
-    import deepspeed
-    import deepspeed.ops
-
-    # No compiled ops, and no look at which could be: DeepSpeed runs the compiler to find out, and would then spend a
-    # minute of g++ on a shared-memory collective that serves inference only.
-    deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined]
+    deepspeed = import_deepspeed(fit)
+    config = deepspeed_config(fit) | {"checkpoint": {"load_universal": universal}}
+    place(module, config, device)
     for parameter in module.parameters():  # DeepSpeed broadcasts weights as bytes, which wants plain strides
         parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     kind = AdamW if fit.parallel.zero_stage else SkippingAdamW  # ZeRO leaves a step out by itself
@@ -242,29 +246,10 @@ def make_deepspeed(
         model=module,
         optimizer=optimizer,
         lr_scheduler=schedule,  # type: ignore[arg-type]  # annotated with the class's name of older torch
-        config=deepspeed_config(fit) | {"checkpoint": {"load_universal": universal}},
+        config=config,
         dist_init_required=False,
     )
     return DeepSpeedEngine(engine)
-
-
-def deepspeed_config(fit: FitConfig) -> dict[str, Any]:
-    """Return DeepSpeed's settings for a job."""
-    zero: dict[str, Any] = {"stage": fit.parallel.zero_stage}
-    if fit.parallel.offload == "optimizer":
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": fit.parallel.gpus_per_worker > 0}
-    return {
-        "train_batch_size": fit.batch,
-        "gradient_accumulation_steps": fit.accumulate,
-        "gradient_clipping": fit.optimizer.clip,
-        "zero_optimization": zero,
-        # AdamW of torch on CPUs, too: DeepSpeed's own CPU Adam would have to be compiled first.
-        "zero_allow_untested_optimizer": True,
-        "zero_force_ds_cpu_optimizer": False,
-        # Autocast keeps the weights in float32, which the moving average and the export want.
-        "torch_autocast": {"enabled": fit.parallel.gpus_per_worker > 0, "dtype": "bfloat16"},
-        "steps_per_print": 10**9,  # the board has the figures
-    }
 
 
 def frozen(module: nn.Module, device: torch.device) -> Callable[..., Any]:

@@ -37,7 +37,9 @@ class Estimate:
     on_device: Mapping[str, float]
     """Bytes of one worker by what they hold, those of its GPU, or of its machine where it trains on CPUs."""
     on_host: Mapping[str, float]
-    """Bytes of one worker in its machine's memory beside that: offloaded states, and the network while it is loaded."""
+    """Bytes of one worker in its machine's memory beside that: what is offloaded, and what is read at the start."""
+    saved: float
+    """Bytes of the first worker in its machine's memory beside that, while it writes the average."""
     device: str
     memory: float
     """Bytes that the device has."""
@@ -52,6 +54,9 @@ class Estimate:
     """Of the whole job, validation and waiting left out."""
     cost: float | None
     """Of its GPUs and CPUs; None without prices."""
+
+    machine: float
+    """Bytes that all workers take of one machine's memory, where they share it."""
 
     @property
     def bytes(self) -> float:
@@ -68,9 +73,14 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
     micro = _micro(config, clip)
     adapters = adapter_parameters(footprint.linears, config.lora.rank) if config.lora else 0
     parameters, trained = footprint.parameters + adapters, adapters or footprint.parameters
-    on_device, on_host = _held(parameters, trained, footprint.parameters, fit)
+    on_device, on_host = _held(parameters, trained, fit)
     mixed = fit.parallel.gpus_per_worker > 0
     on_device["activations"] = footprint.kept(micro, mixed=mixed, recompute=fit.checkpoint_activations)
+    # A network that is drawn is drawn whole; one that files hold is read a tensor at a time.
+    drawn = backbone_of(config.backbone).drawn and config.start is None
+    on_host["loading"] = _FLOAT * (footprint.parameters if drawn else footprint.largest)
+    saved = _FLOAT * trained if mixed or fit.parallel.zero_stage == 3 else 0.0
+    own = sum(on_host.values()) + (0 if mixed else sum(on_device.values()))
     useful, computed = _flops(config, footprint, micro)
     seconds = useful / (known.flops * mfu * fit.parallel.workers)
     hours = fit.steps * seconds / 3600
@@ -80,6 +90,8 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
         clip=(clip.frames, clip.height, clip.width),
         on_device=on_device,
         on_host=on_host,
+        saved=saved,
+        machine=fit.parallel.workers * own + saved,
         device=device,
         memory=known.memory,
         advice=None if sum(on_device.values()) <= known.memory else _advice(config, on_device),
@@ -106,7 +118,7 @@ def _micro(config: TrainJob, clip: Bucket) -> Micro:
         raise UsageError(f"backbone: {error}") from error
 
 
-def _held(parameters: int, trained: int, base: int, fit: FitConfig) -> tuple[dict[str, float], dict[str, float]]:
+def _held(parameters: int, trained: int, fit: FitConfig) -> tuple[dict[str, float], dict[str, float]]:
     """Return what is held from one step to the next, and through it, on the device and beside it."""
     stage, workers = fit.parallel.zero_stage, fit.parallel.workers
     share, moments = trained / workers if stage else trained, 2
@@ -116,9 +128,11 @@ def _held(parameters: int, trained: int, base: int, fit: FitConfig) -> tuple[dic
         "gradients": _FLOAT * (share if stage >= 2 else trained),
         "average": _FLOAT * (share if stage == 3 else trained),
     }
-    host: dict[str, float] = {"loading": _FLOAT * base}
+    host: dict[str, float] = {}
+    if fit.parallel.offload == "parameters":
+        host |= {name: device.pop(name) for name in ("weights", "average")}
     states = _FLOAT * share * (moments + (1 if stage else 0))  # ZeRO keeps weights of its own to step on
-    if fit.parallel.offload == "optimizer":
+    if fit.parallel.offload != "none":
         host["optimizer"] = states + 2 * _FLOAT * share  # and the gradients: as they arrive, and as it steps on them
         device["gradients"] = _FLOAT * (0 if stage >= 2 else trained)
     else:
@@ -153,6 +167,7 @@ def _advice(config: TrainJob, held: Mapping[str, float]) -> str:
         steps = {
             "set fit.parallel.zero_stage=3": parallel.workers > 1 and parallel.zero_stage < 3,
             "set fit.parallel.offload=optimizer": parallel.offload == "none",
+            "set fit.parallel.offload=parameters": parallel.zero_stage == 3 and parallel.offload == "optimizer",
             "train adapters (lora.rank=16), or take more workers": config.lora is None,
             "take more workers": True,
         }

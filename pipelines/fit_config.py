@@ -50,8 +50,9 @@ class ParallelConfig(Config):
     """1 trains on GPUs (bf16), 0 on CPUs (fp32)."""
     zero_stage: Literal[0, 1, 2, 3] = 1
     """What DeepSpeed ZeRO shards: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights and their average too."""
-    offload: Literal["none", "optimizer"] = "none"
-    """`optimizer` keeps the optimizer's states in the machine's memory, and steps there. Of ZeRO 1 and above."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    """`optimizer` keeps the optimizer's states in the machine's memory, and steps there; of ZeRO 1 and above.
+    `parameters` keeps the weights and their average there too; of ZeRO 3."""
     max_failures: int = Field(default=2, ge=0)
     """Worker failures after which Ray Train gives up."""
 
@@ -59,6 +60,11 @@ class ParallelConfig(Config):
     def _zero_offloads(self) -> "ParallelConfig":
         if self.offload != "none" and not self.zero_stage:
             raise ValueError(f"offload: got {self.offload} with zero_stage=0, wanted a ZeRO stage: set zero_stage=1")
+        if self.offload == "parameters" and self.zero_stage < 3:
+            raise ValueError(
+                f"offload: got parameters with zero_stage={self.zero_stage}, wanted 3, which alone partitions them: "
+                "set zero_stage=3, or offload=optimizer"
+            )
         return self
 
 

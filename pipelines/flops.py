@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from equivdm.backbones.base import DenoiserModule
 from pipelines.devices import named_peak
 from pipelines.loader import Batch
 
@@ -28,6 +29,8 @@ class ForwardFlops:
         bare = {id(each): torch.empty_like(each, device="meta") for each in tensors}
         parameters = {id(each): nn.Parameter(bare[id(each)], requires_grad=False) for each in module.parameters()}
         self._module = deepcopy(module, bare | parameters)
+        if isinstance(self._module, DenoiserModule):
+            self._module.readers = {}  # or their files would stay open
         self._counted: dict[torch.Size, int] = {}
 
     def __call__(self, batch: Batch) -> int:

@@ -75,7 +75,7 @@ def advance(session: Session, batch: Any, step: int) -> None:
     engines, replaced = session.engines, session.recipe.replaced(batch)
     rates = {name: torch.tensor(engine.rate) for name, engine in engines.items()}
     before = {name: engine.skipped for name, engine in engines.items()}
-    metrics = session.recipe.update(engines, batch, step)
+    metrics = session.recipe.update(engines, session.frozen, batch, step)
     skipped = [engine.skipped - before[name] for name, engine in engines.items()]
     if not skipped[0]:
         session.ema.update(held(session.main), step)

@@ -182,8 +182,11 @@ def load_denoiser(
 
     Raises UsageError where there is none.
     """
+    from equivdm.backbones.deferred import materialise
+
     record = newest_model(store, name)
-    return load_weights(store, record).to(device), backbone_of(record.backbone).build_codec(device), record
+    denoiser = materialise(open_weights(store, record), device)
+    return denoiser, backbone_of(record.backbone).build_codec(device), record
 
 
 def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
@@ -191,9 +194,19 @@ def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
 
     Raises UsageError where adapters were trained on other weights than their base now has.
     """
+    from equivdm.backbones.deferred import materialise
+
+    return materialise(open_weights(store, record), "cpu")
+
+
+def open_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
+    """Return it with its weights, or its base's, yet to be read (see `equivdm.backbones.deferred`).
+
+    Raises UsageError as `load_weights` does.
+    """
     with store.local_folder(record.folder) as folder:
         if not (folder / ADAPTER).is_file():
-            return backbone_of(record.backbone).load_exported(folder).eval()
+            return backbone_of(record.backbone).open_exported(folder).eval()
         return _with_adapter(store, record, folder).eval()
 
 
@@ -201,10 +214,7 @@ def _with_adapter(store: Store, record: ModelRecord, folder: Path) -> "DenoiserM
     from equivdm.adapters import merge_adapter, read_base
 
     base = find_model(store, record.parent) if record.parent else None
-    if base:
-        denoiser = load_weights(store, base)
-    else:
-        denoiser = backbone_of(record.backbone).build_denoiser(read_base(folder).seed)
+    denoiser = open_weights(store, base) if base else backbone_of(record.backbone).open_denoiser(read_base(folder).seed)
     merge_adapter(denoiser, folder)
     return denoiser
 

@@ -49,8 +49,9 @@ def _gathered(part: Tensor, parameter: Any) -> Tensor | None:
     if parameter is None:
         return part
     first = torch.distributed.get_rank() == 0
+    part = part.to(parameter.device).contiguous()  # where the workers talk: an offloaded part lies elsewhere
     parts = [torch.empty_like(part) for _ in range(torch.distributed.get_world_size())] if first else None
-    torch.distributed.gather(part.contiguous(), parts)
+    torch.distributed.gather(part, parts)
     return torch.cat(parts)[: parameter.ds_numel].view(parameter.ds_shape).cpu() if parts else None
 
 

@@ -11,17 +11,23 @@ from equivdm.ema import Ema
 from pipelines.engines import Engine, MakeEngine
 from pipelines.fit_config import FitConfig
 from pipelines.flops import peak_flops
+from pipelines.frozen import MakeFrozen, freeze_plain
 from pipelines.models import Figure
 from pipelines.pace import Pace
 from pipelines.partition import held
 
+Run = Callable[..., Any]
+"""Runs a module without gradients."""
+
 
 @dataclass(frozen=True)
 class Part:
-    """A module to train, and its learning rate after warm-up."""
+    """A module, and its learning rate after warm-up."""
 
     module: nn.Module
-    lr: float
+    """Its weights may be yet to be read (see `equivdm.backbones.deferred`)."""
+    lr: float | None
+    """None for one that is only run."""
     updates: int = 1
     """Optimizer steps to one step of the recipe."""
 
@@ -31,7 +37,7 @@ class Recipe(Protocol):
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """The modules that get an engine each; the first is the one that is averaged and exported."""
+        """The modules. Those that are trained get an engine each; the first is averaged and exported."""
         ...
 
     def batch(self, step: int) -> Any:
@@ -46,8 +52,10 @@ class Recipe(Protocol):
         """Return the model FLOPs of a step on this worker."""
         ...
 
-    def update(self, engines: Mapping[str, Engine], batch: Any, step: int) -> dict[str, Tensor]:
-        """Do one step and return its metrics, each a scalar without gradient."""
+    def update(
+        self, engines: Mapping[str, Engine], frozen: Mapping[str, Run], batch: Any, step: int
+    ) -> dict[str, Tensor]:
+        """Do one step and return its metrics, each a scalar without gradient. `frozen` run what is not trained."""
         ...
 
 
@@ -64,6 +72,8 @@ class Session:
     device: torch.device
     engines: Mapping[str, Engine]
     ema: Ema
+    frozen: Mapping[str, Run] = field(default_factory=dict)
+    """Run the parts that are not trained."""
     step: int = 0
     """Steps done."""
     history: list[Figure] = field(default_factory=list)
@@ -87,10 +97,19 @@ class Session:
         return next(iter(self.engines.values())).module
 
 
-def set_up(recipe: Recipe, fit: FitConfig, device: torch.device, make_engine: MakeEngine) -> Session:
+def set_up(
+    recipe: Recipe,
+    fit: FitConfig,
+    device: torch.device,
+    make_engine: MakeEngine,
+    make_frozen: MakeFrozen = freeze_plain,
+) -> Session:
     """Return a session at step 0."""
-    engines = {
-        name: make_engine(part.module.to(device), fit, part.lr, part.updates) for name, part in recipe.parts.items()
-    }
+    engines, frozen = dict[str, Engine](), dict[str, Run]()
+    for name, part in recipe.parts.items():
+        if part.lr is None:
+            frozen[name] = make_frozen(part.module, fit, device)
+        else:
+            engines[name] = make_engine(part.module, fit, part.lr, part.updates, device)
     ema = Ema(held(next(iter(engines.values())).module), fit.ema)
-    return Session(recipe, fit, device, engines, ema, peak=peak_flops(device))
+    return Session(recipe, fit, device, engines, ema, frozen, peak=peak_flops(device))

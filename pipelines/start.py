@@ -7,7 +7,7 @@ from equivdm.backbones.base import DenoiserModule
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
 from pipelines.config import TrainJob
-from pipelines.models import ModelRecord, load_weights, newest_model
+from pipelines.models import ModelRecord, newest_model, open_weights
 from pipelines.store import Store
 
 
@@ -37,9 +37,9 @@ def start_identity(config: TrainJob, start: ModelRecord | None) -> dict[str, Any
 
 
 def first_network(config: TrainJob, store: Store, start: ModelRecord | None) -> DenoiserModule:
-    """Return the network at step 0."""
+    """Return the network at step 0. What files hold of its weights is yet to be read."""
     seed = derive_seed(config.fit.seed, "weights")
-    denoiser = load_weights(store, start).train() if start else backbone_of(config.backbone).build_denoiser(seed)
+    denoiser = open_weights(store, start).train() if start else backbone_of(config.backbone).open_denoiser(seed)
     if config.lora:
         from equivdm.adapters import adapt
 

@@ -20,7 +20,7 @@ from pipelines.flops import ForwardFlops
 from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.models import ModelRecord
-from pipelines.session import Part
+from pipelines.session import Part, Run
 from pipelines.stages import check_clips
 from pipelines.start import check_adapters, first_network, start_identity, start_of
 from pipelines.store import Store, open_store
@@ -123,7 +123,9 @@ class Denoising:
         """Return the FLOPs of one pass forward and one backward; frozen weights have no gradient to compute."""
         return (3 if self.parts["denoiser"].module.base is None else 2) * self.forward_flops(batch)
 
-    def update(self, engines: Mapping[str, Engine], batch: Batch, step: int) -> dict[str, Tensor]:
+    def update(
+        self, engines: Mapping[str, Engine], frozen: Mapping[str, Run], batch: Batch, step: int
+    ) -> dict[str, Tensor]:
         """Do one step of denoising."""
         denoiser = engines["denoiser"]
 

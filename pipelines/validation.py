@@ -17,6 +17,7 @@ from torch import Tensor
 from equivdm.arrays import Frames
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Codec, Conditions, DenoiserModule
+from equivdm.backbones.deferred import give, materialise
 from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
 from equivdm.metrics import measure
 from equivdm.objective import Diffusion
@@ -50,7 +51,7 @@ class Validation:
     clips: tuple[Row, ...]
     seed: int
     build: Callable[[], DenoiserModule]
-    """Returns the network that the weights are of, and leaves the global random numbers alone."""
+    """Returns the network that the weights are of, its own yet to be read; leaves the global random numbers alone."""
     backbone: BackboneConfig
     diffusion: Diffusion
     noise: NoiseConfig
@@ -61,8 +62,8 @@ class Validation:
     def __call__(self, weights: Mapping[str, Tensor], step: int, device: torch.device) -> dict[str, float]:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
         denoiser = self._network
-        denoiser.load_state_dict(dict(weights), strict=denoiser.base is None)  # averages of adapters are these alone
-        network, backbone = frozen(denoiser.to(device), device), backbone_of(self.backbone)
+        give(denoiser, weights)  # of adapters these alone: their base is read
+        network, backbone = frozen(materialise(denoiser, device), device), backbone_of(self.backbone)
         reader = ClipReader(self.store, [clip["key"] for clip in self.clips], backbone.geometry)
         codec = backbone.build_codec(device)
         clips = []

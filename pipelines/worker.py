@@ -12,6 +12,7 @@ from pipelines.checkpoints import Misfit, must_reshard, read_state, resume, save
 from pipelines.engines import make_deepspeed
 from pipelines.figures import Diverged, latest
 from pipelines.fit_config import FitConfig
+from pipelines.frozen import freeze_deepspeed
 from pipelines.loop import Dues, run
 from pipelines.models import Figure, save_weights
 from pipelines.notices import Ears
@@ -87,11 +88,12 @@ def begin(task: FitTask, device: torch.device, rank: int, world: int) -> Session
 
     recipe, checkpoint = task.make_recipe(device, rank, world), ray.train.get_checkpoint()
     if checkpoint is None:
-        return set_up(recipe, task.fit, device, make_deepspeed)
+        return set_up(recipe, task.fit, device, make_deepspeed, freeze_deepspeed)
     with checkpoint.as_directory() as folder:
         state = read_state(Path(folder))
         converts = must_reshard(state, world, task.fit.parallel.zero_stage)
-        session = set_up(recipe, task.fit, device, partial(make_deepspeed, universal=converts))
+        make_engine = partial(make_deepspeed, universal=converts)
+        session = set_up(recipe, task.fit, device, make_engine, freeze_deepspeed)
         target = f"runs/{task.key}/universal/{Path(checkpoint.path).name}"
         converted = universal(task.store, target, Path(folder), session.engines)
         with converted if converts else nullcontext(Path(folder)) as engines:

@@ -42,6 +42,8 @@ class Backbone(Protocol):
     """How the latent grid lies over the video."""
     sampler: ClassVar[SamplerConfig]
     """What suits a trained model where no other is given."""
+    drawn: ClassVar[bool]
+    """Whether a new network is drawn from a seed, not read from files."""
     predicts: ClassVar[Parameterisation]
     """What its network is made to predict."""
     lora_targets: ClassVar[tuple[str, ...]]
@@ -85,11 +87,11 @@ class Backbone(Protocol):
         """Return what encodes prompts. One with weights has them on a GPU, in bfloat16, where the process has one."""
 
     @abstractmethod
-    def build_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
+    def open_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
         """Return a new network; of those that are published the one that their files hold.
 
-        A `seed` fixes the initial weights of one that has no published ones, and leaves the global generator as it
-        was.
+        What files hold is yet to be read (see `equivdm.backbones.deferred`). A `seed` fixes the initial weights of one
+        that has no published ones, and leaves the global generator as it was.
         """
 
     @abstractmethod
@@ -97,8 +99,20 @@ class Backbone(Protocol):
         """Return the body of the network without memory for its weights: names and shapes only."""
 
     @abstractmethod
+    def open_exported(self, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
+        """Return the network that `DenoiserModule.export` wrote to a folder: yet to be read, also when that is gone."""
+
+    def build_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
+        """Return what `open_denoiser` does, with its weights, on the CPU."""
+        from equivdm.backbones.deferred import materialise
+
+        return materialise(self.open_denoiser(seed), "cpu")
+
     def load_exported(self, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
-        """Return the network that `DenoiserModule.export` wrote to a folder."""
+        """Return what `open_exported` does, likewise."""
+        from equivdm.backbones.deferred import materialise
+
+        return materialise(self.open_exported(folder), "cpu")
 
     def codec_identity(self) -> dict[str, Any]:
         """Return what decides a clip's latents, for its fingerprint: the size of the network is no part of it."""

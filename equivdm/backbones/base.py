@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from equivdm.backbones.geometry import Geometry
+from equivdm.networks.deferred import Reader
 from equivdm.types import Latents, Times, Tokens
 
 Video = Float[Tensor, "batch 3 frames rows columns"]
@@ -100,6 +102,8 @@ class DenoiserModule(nn.Module):
 
     base: Base | None = None
     """Where only adapters are trained: what they were put on."""
+    readers: Mapping[str, Reader] = MappingProxyType({})
+    """What reads the weights that lie on the meta device, by their names (see `equivdm.backbones.deferred`)."""
     _recompute: bool = False
 
     @property

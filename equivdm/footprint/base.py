@@ -43,6 +43,11 @@ class Footprint(Protocol):
         ...
 
     @property
+    def largest(self) -> int:
+        """Number of weights in the largest tensor."""
+        ...
+
+    @property
     def linears(self) -> Sequence[Linear]:
         """The layers that adapters are put on by default."""
         ...

@@ -31,6 +31,14 @@ class TinyFootprint:
         return self._convolutions + transformer + film + self.config.depth * block
 
     @property
+    def largest(self) -> int:
+        """Of attention and MLP, of the words, of patches, or of a convolution."""
+        from equivdm.text import VOCABULARY  # loads numpy
+
+        d, patch = self.config.width, _COARSE * (self.config.patch // 2) ** 2
+        return max(7 * d * d, d * VOCABULARY, d * patch, 2 * d * (2 * _FINE + _COARSE), 18 * _COARSE * _COARSE)
+
+    @property
     def _convolutions(self) -> int:
         pairs = [(_PLANES, _FINE), (2 * _FINE, _FINE), (_COARSE, _COARSE), (2 * _COARSE, _COARSE), (_FINE, 3)]
         cubes = sum(9 * inputs * outputs + outputs for inputs, outputs in pairs)

@@ -37,6 +37,16 @@ class VideoCrafter2Footprint:
         return embeddings + ends + sum(self._parameters(layer) for layer in self._layers())
 
     @property
+    def largest(self) -> int:
+        """Of a convolution, of an MLP, or of the clock."""
+        found = [16 * self.sizes.width**2]
+        for layer in self._layers():
+            inner, outputs = self._inner(layer), layer.outputs
+            attends = layer.kind in ("space", "time")
+            found.append(8 * inner**2 if attends else 9 * max(inner, outputs) * outputs)
+        return max(found)
+
+    @property
     def linears(self) -> Sequence[Linear]:
         """The attention projections, of which the text's keys and values have other inputs."""
         found = []

@@ -81,6 +81,11 @@ class WanFootprint:
         return (self.layers + self.control_layers) * block + ends + control
 
     @property
+    def largest(self) -> int:
+        """Of an MLP, of the time's projection, or of the text's."""
+        return self.width * max(self.hidden, 6 * self.width, self.text_width)
+
+    @property
     def linears(self) -> Sequence[Linear]:
         """The attention projections: each block attends to the video and to the text."""
         count = 2 * (self.layers + self.control_layers)

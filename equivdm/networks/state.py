@@ -1,6 +1,7 @@
 """Reading a network's tensors without running what lies in the file."""
 
 import pickle
+import zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +15,8 @@ from equivdm.networks.weights import file_status
 def load_state(path: str, under: str | None = None) -> dict[str, Tensor]:
     """Return a network's tensors by name: of a .safetensors, or of what torch.save wrote.
 
-    Code in a pickle is refused, not run.
+    They are mapped from the file wherever its format allows, so that memory is taken by what is looked at only: what
+    shall outlast the file, or be changed, is to be copied. Code in a pickle is refused, not run.
 
     Args:
         path: of the file.
@@ -27,7 +29,7 @@ def load_state(path: str, under: str | None = None) -> dict[str, Tensor]:
     try:
         if path.endswith(".safetensors"):
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(

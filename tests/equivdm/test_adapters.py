@@ -10,6 +10,7 @@ from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from equivdm.adapters import adapt, digest, merge_adapter, read_base, save_adapter
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
+from equivdm.backbones.deferred import materialise
 from equivdm.backbones.wan.denoiser import WanDenoiser
 from equivdm.config import LoraConfig, TinyConfig, WanConfig
 from equivdm.errors import UsageError
@@ -146,3 +147,23 @@ def test_a_target_that_is_no_linear_layer_is_named_with_those_there_are(target: 
         f"lora.targets: got {target!r}, wanted ends of the names of linear layers: take of "
         "embed, film, mix_in, mix_out, modulation, time.0, time.2, unembed"
     )
+
+
+def test_on_weights_that_wait_adapters_are_put_and_merged_bitwise_alike(tmp_path: Path) -> None:
+    built = network()
+    built.export(tmp_path, built.state_dict())
+    waiting, read = backbone_of(BACKBONE).open_exported(tmp_path), backbone_of(BACKBONE).load_exported(tmp_path)
+    for each in (waiting, read):
+        adapt(each, BACKBONE, LORA, seed=1)
+    assert waiting.base == read.base
+    assert len(waiting.readers) == sum(parameter.is_meta for parameter in waiting.parameters()) > 0
+    assert not any(parameter.is_meta for parameter in waiting.parameters() if parameter.requires_grad)
+    assert digest(waiting) == digest(read) == digest(materialise(waiting, "cpu"))
+
+    adapter = stirred(read)
+    (tmp_path / "adapter").mkdir()
+    save_adapter(tmp_path / "adapter", adapter, adapter.state_dict())
+    merged = [backbone_of(BACKBONE).open_exported(tmp_path), backbone_of(BACKBONE).load_exported(tmp_path)]
+    for each in merged:
+        merge_adapter(each, tmp_path / "adapter")
+    assert digest(merged[0]) == digest(merged[1]) == digest(materialise(merged[0], "cpu")) != digest(network())

@@ -1,8 +1,10 @@
 """DeepSpeed's engine in one process: equal to plain torch in every ZeRO stage, bitwise equal after a reload."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from equivdm.config import TinyConfig
 from pipelines.distill import make_recipe
 from pipelines.engines import Engine, MakeEngine, descend, make_deepspeed, make_plain
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
+from pipelines.frozen import freeze_deepspeed, freeze_plain
 from pipelines.loop import run
 from pipelines.partition import held, share, whole
 from pipelines.reshard import universal
@@ -44,11 +47,30 @@ def network() -> nn.Module:
 
 
 def with_stage(
-    stage: int, module: nn.Module, fit: FitConfig, lr: float, updates: int, *, universal: bool = False
+    stage: int,
+    module: nn.Module,
+    fit: FitConfig,
+    lr: float,
+    updates: int,
+    *device: torch.device,
+    offload: str = "none",
+    universal: bool = False,
 ) -> Engine:
     """Return a DeepSpeed engine of a ZeRO stage."""
-    parallel = fit.parallel.model_copy(update={"zero_stage": stage})
-    return make_deepspeed(module, fit.model_copy(update={"parallel": parallel}), lr, updates, universal=universal)
+    return make_deepspeed(module, at_stage(stage, fit, offload), lr, updates, *device, universal=universal)
+
+
+def freeze_at(stage: int, module: nn.Module, fit: FitConfig, device: torch.device) -> Callable[..., Any]:
+    """Return what runs a frozen module in a ZeRO stage."""
+    call = freeze_deepspeed(module, at_stage(stage, fit), device)
+    assert all(hasattr(each, "ds_tensor") == (stage == 3) for each in module.parameters())
+    return call
+
+
+def at_stage(stage: int, fit: FitConfig, offload: str = "none") -> FitConfig:
+    """Settings with another ZeRO stage."""
+    changes = {"zero_stage": stage, "offload": offload}
+    return fit.model_copy(update={"parallel": fit.parallel.model_copy(update=changes)})
 
 
 EVERY: list[MakeEngine] = [make_plain, *(partial(with_stage, stage) for stage in (0, 1, 2, 3))]
@@ -71,7 +93,8 @@ def losses(engine: Engine, first: int, last: int) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "offload"), [(0, "none"), *((stage, place) for stage in (1, 2, 3) for place in ("none", "optimizer"))]
+    ("stage", "offload"),
+    [(0, "none"), *((stage, place) for stage in (1, 2, 3) for place in ("none", "optimizer")), (3, "parameters")],
 )
 def test_every_stage_does_what_plain_torch_does(stage: int, offload: str) -> None:
     fit = settings(stage, offload)
@@ -103,7 +126,7 @@ def test_the_norm_is_that_of_the_gradient_before_clipping(stage: int) -> None:
         assert plain.gradient_norm > 0.02
 
 
-@pytest.mark.parametrize("make", EVERY)
+@pytest.mark.parametrize("make", [*EVERY, partial(with_stage, 3, offload="parameters")])
 def test_a_saved_engine_continues_bitwise(make: MakeEngine, tmp_path: Path) -> None:
     through, first, second = (make(network(), settings(), 1e-2, 1) for _ in range(3))
     wanted = losses(through, 0, 9)
@@ -117,7 +140,8 @@ def test_a_saved_engine_continues_bitwise(make: MakeEngine, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("spoil", ["loss", "gradient"])
 @pytest.mark.parametrize(
-    ("stage", "offload"), [(None, "none"), (0, "none"), *((s, o) for s in (1, 2, 3) for o in ("none", "optimizer"))]
+    ("stage", "offload"),
+    [(None, "none"), (0, "none"), *((s, o) for s in (1, 2, 3) for o in ("none", "optimizer")), (3, "parameters")],
 )
 def test_an_update_that_is_no_number_leaves_everything_as_it_was(stage: int | None, offload: str, spoil: str) -> None:
     fit = settings(stage or 0, offload).model_copy(update={"accumulate": 2})
@@ -143,8 +167,18 @@ def test_an_update_that_is_no_number_leaves_everything_as_it_was(stage: int | No
     assert losses(spoiled, 4, 7) == losses(other, 4, 7)
 
 
-@pytest.mark.parametrize("offload", ["none", "optimizer"])
-@pytest.mark.parametrize(("before", "now"), [(1, 1), (2, 1), (1, 3), (3, 2)])
+@pytest.mark.parametrize(
+    ("before", "now", "offload"),
+    [
+        (1, 1, "none"),
+        (2, 1, "optimizer"),
+        (1, 3, "none"),
+        (1, 3, "optimizer"),
+        (1, 3, "parameters"),
+        (3, 2, "none"),
+        (3, 2, "optimizer"),
+    ],
+)
 def test_a_converted_state_continues_in_any_stage(before: int, now: int, offload: str, tmp_path: Path) -> None:
     store = open_store(StoreConfig(root=str(tmp_path / "store")))
     first = make_deepspeed(network(), settings(before), 1e-2)
@@ -188,7 +222,8 @@ def test_a_student_is_distilled_alike_in_every_stage(stage: int, accumulate: int
     for make, parts in ((make_plain, 1), (partial(with_stage, stage), accumulate)):
         fit = fit_config(steps=3, report_every=1, accumulate=parts)
         recipe = make_recipe(distill_job(str(tmp_path), fit), store, teacher, keys, torch.device("cpu"), 0, 1)
-        session = set_up(recipe, fit, torch.device("cpu"), make)
+        stage_of = partial(freeze_at, stage) if parts > 1 else freeze_plain
+        session = set_up(recipe, fit, torch.device("cpu"), make, stage_of)
         run(session)
         found.append([figure.value for figure in session.history])
     assert found[1] == pytest.approx(found[0], rel=1e-3)
@@ -197,6 +232,8 @@ def test_a_student_is_distilled_alike_in_every_stage(stage: int, accumulate: int
 def test_offloading_wants_a_stage() -> None:
     with pytest.raises(ValueError, match="offload: got optimizer with zero_stage=0, wanted a ZeRO stage"):
         settings(0, "optimizer")
+    with pytest.raises(ValueError, match="offload: got parameters with zero_stage=2, wanted 3, which alone partitions"):
+        settings(2, "parameters")
 
 
 @pytest.mark.parametrize("stage", [2, 3])

@@ -41,7 +41,7 @@ def live() -> int:
 
 @pytest.mark.usefixtures("group")
 @pytest.mark.parametrize(
-    ("stage", "offload"), [(0, "none"), (1, "none"), (2, "optimizer"), (3, "none"), (3, "optimizer")]
+    ("stage", "offload"), [(0, "none"), (1, "none"), (2, "optimizer"), (3, "none"), (3, "optimizer"), (3, "parameters")]
 )
 def test_what_is_held_between_steps_is_what_the_engine_holds(stage: int, offload: str) -> None:
     backbone = TinyConfig(width=512, depth=1, heads=2, patch=4)
@@ -82,6 +82,18 @@ def test_what_is_too_much_says_what_to_change_until_it_fits() -> None:
     sharded = {"zero_stage": 3, "offload": "optimizer"}
     assert vace("14B", checkpoint_activations=True, parallel=sharded).advice is None
     assert vace("14B", checkpoint_activations=True, lora=LoraConfig(), parallel={"zero_stage": 3}).advice is None
+
+
+def test_what_is_offloaded_moves_from_the_device_to_the_machine() -> None:
+    places = ("none", "optimizer", "parameters")
+    found = [vace("14B", parallel={"zero_stage": 3, "offload": place}, checkpoint_activations=True) for place in places]
+    nothing, states, everything = found
+    share = 4 * nothing.parameters / 8
+    assert nothing.bytes - states.bytes == pytest.approx(4 * share)  # gradients, and the optimizer's three
+    assert states.bytes - everything.bytes == pytest.approx(2 * share)  # weights and average
+    assert everything.machine - states.machine == pytest.approx(8 * 2 * share)
+    assert nothing.machine == 4 * nothing.parameters + 8 * 4 * 6 * 5120**2  # the average, and the largest tensor each
+    assert vace("1.3B").machine == pytest.approx(4 * vace("1.3B").parameters, rel=0.1)
 
 
 def test_time_and_cost_are_those_of_the_operations() -> None:

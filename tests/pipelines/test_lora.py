@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from equivdm.backbones import backbone_of
+from equivdm.backbones.deferred import materialise
 from equivdm.config import LoraConfig, TinyConfig
 from equivdm.errors import UsageError
 from pipelines import distill
@@ -172,8 +173,9 @@ def test_a_model_goes_on_from_another_of_its_backbone(tmp_path: Path) -> None:
     assert train_key(job, keys, start) != train_key(job, keys)
     recipe = make_recipe(job, store, keys, CPU, 0, 1, start)
     wanted = load_weights(store, start).state_dict()
-    assert all(torch.equal(p, wanted[n]) for n, p in recipe.parts["denoiser"].module.state_dict().items())
-    assert all(parameter.requires_grad for parameter in recipe.parts["denoiser"].module.parameters())
+    found = materialise(recipe.parts["denoiser"].module, CPU)
+    assert all(torch.equal(p, wanted[n]) for n, p in found.state_dict().items())
+    assert all(parameter.requires_grad for parameter in found.parameters())
     with pytest.raises(UsageError, match=r"start: got base, which is of backbone .*width=512.*, wanted .*width=16"):
         start_of(job.model_copy(update={"backbone": BACKBONE}), store)
     with pytest.raises(UsageError, match="start: got base, which predicts flow, wanted epsilon: set objective=flow"):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipelines.engines import Engine, descend
 from pipelines.loader import share
-from pipelines.session import Part
+from pipelines.session import Part, Run
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class Toy:
         weights = sum(value.numel() for value in self.parts["net"].module.parameters() if value.dim() > 1)
         return 6.0 * weights * len(batch)
 
-    def update(self, engines: Mapping[str, Engine], batch: Tensor, step: int) -> dict[str, Tensor]:
+    def update(
+        self, engines: Mapping[str, Engine], frozen: Mapping[str, Run], batch: Tensor, step: int
+    ) -> dict[str, Tensor]:
         self.faults.strike(step, last=self.slots.stop == 8)
         engine, nan = engines["net"], torch.tensor(float("nan"))
 

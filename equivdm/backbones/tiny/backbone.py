@@ -30,6 +30,7 @@ class TinyBackbone(Backbone):
     codec_version = text_version = 1
     geometry = GEOMETRY
     sampler = SamplerConfig()
+    drawn = True
     predicts = "flow"
     lora_targets = ("mix_in", "mix_out")
 
@@ -67,7 +68,7 @@ class TinyBackbone(Backbone):
 
         return token_rows
 
-    def build_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
+    def open_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
         import torch
 
         from equivdm.backbones.tiny.denoiser import TinyDenoiser
@@ -82,13 +83,9 @@ class TinyBackbone(Backbone):
         import torch
 
         with torch.device("meta"):
-            return self.build_denoiser()
+            return self.open_denoiser()
 
-    def load_exported(self, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
-        from safetensors.torch import load_file
+    def open_exported(self, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
+        from equivdm.backbones.tiny.denoiser import open_exported
 
-        from equivdm.backbones.base import WEIGHTS
-
-        denoiser = self.build_denoiser()
-        denoiser.load_state_dict(load_file(folder / WEIGHTS))
-        return denoiser
+        return open_exported(self.config, folder)

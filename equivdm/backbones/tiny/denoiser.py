@@ -5,18 +5,21 @@ divides will do.
 """
 
 from math import log
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from equivdm.backbones.base import Conditions, Control, DenoiserModule, control_as_float, per_sample
+from equivdm.backbones.base import WEIGHTS, Conditions, Control, DenoiserModule, control_as_float, per_sample
 from equivdm.backbones.tiny.backbone import GEOMETRY
 from equivdm.config import TinyConfig
+from equivdm.networks.deferred import as_readers
 from equivdm.text import VOCABULARY
 from equivdm.types import Latents, Times, Tokens
 
@@ -125,6 +128,18 @@ class TinyDenoiser(DenoiserModule):
                 f"wanted {(frames, rows * stride, columns * stride)}: compute it from the same clip"
             )
         return control
+
+
+def open_exported(config: TinyConfig, folder: Path) -> TinyDenoiser:
+    """Return the network that was exported to a folder, its weights yet to be read."""
+    with torch.device("meta"):
+        denoiser = TinyDenoiser(config)
+    state = load_file(folder / WEIGHTS)
+    got, wanted = ({name: each.shape for name, each in of.items()} for of in (state, denoiser.state_dict()))
+    if got != wanted:
+        raise ValueError(f"got weights at {folder} that are not those of {config}: export them again")
+    denoiser.readers = as_readers(state)
+    return denoiser
 
 
 class _Block(nn.Module):

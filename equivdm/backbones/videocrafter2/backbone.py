@@ -31,6 +31,7 @@ class VideoCrafter2Backbone(Backbone):
     codec_version = text_version = 1
     geometry = GEOMETRY
     sampler = SamplerConfig(kind="euler", steps=50, guidance=12.0)
+    drawn = False
     predicts = "epsilon"
     lora_targets = ATTENTION
 
@@ -70,10 +71,10 @@ class VideoCrafter2Backbone(Backbone):
         device, dtype = fastest()
         return load_text(self.config, dtype, device).rows
 
-    def build_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
-        from equivdm.backbones.videocrafter2.load import load_denoiser
+    def open_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
+        from equivdm.backbones.videocrafter2.load import open_denoiser
 
-        return load_denoiser(self.config)
+        return open_denoiser(self.config)
 
     def build_empty(self) -> "torch.nn.Module":
         import torch
@@ -83,7 +84,7 @@ class VideoCrafter2Backbone(Backbone):
         with torch.device("meta"):
             return UNet(self.config.unet)
 
-    def load_exported(self, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
-        from equivdm.backbones.videocrafter2.load import load_denoiser
+    def open_exported(self, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
+        from equivdm.backbones.videocrafter2.load import open_denoiser
 
-        return load_denoiser(self.config, folder)
+        return open_denoiser(self.config, folder)

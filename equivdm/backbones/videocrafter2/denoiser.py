@@ -11,7 +11,7 @@ from equivdm.networks.videocrafter2.process import as_timesteps
 from equivdm.networks.videocrafter2.unet import UNet
 from equivdm.types import Latents, Times
 
-_NETWORK = "network."
+NETWORK = "network."
 """What its weights' names begin with here."""
 
 
@@ -46,4 +46,4 @@ class VideoCrafter2Denoiser(DenoiserModule):
 
     def export(self, folder: Path, state: Mapping[str, Tensor]) -> None:
         """Write `state` under the public checkpoint's names to a folder."""
-        write_weights(folder, {UNET + name.removeprefix(_NETWORK): value for name, value in state.items()})
+        write_weights(folder, {UNET + name.removeprefix(NETWORK): value for name, value in state.items()})

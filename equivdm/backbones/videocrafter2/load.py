@@ -6,7 +6,7 @@ import torch
 
 from equivdm.backbones.base import WEIGHTS
 from equivdm.backbones.videocrafter2.codec import VideoCrafter2Codec
-from equivdm.backbones.videocrafter2.denoiser import VideoCrafter2Denoiser
+from equivdm.backbones.videocrafter2.denoiser import NETWORK, VideoCrafter2Denoiser
 from equivdm.backbones.videocrafter2.text import VideoCrafter2Text
 from equivdm.config import VideoCrafter2Config
 from equivdm.errors import UsageError
@@ -20,13 +20,17 @@ def load_codec(config: VideoCrafter2Config, device: Device = "cpu") -> VideoCraf
     return VideoCrafter2Codec(checkpoint.load_autoencoder(config.weights, config.autoencoder).to(device))
 
 
-def load_denoiser(config: VideoCrafter2Config, exported: Path | None = None) -> VideoCrafter2Denoiser:
+def open_denoiser(config: VideoCrafter2Config, exported: Path | None = None) -> VideoCrafter2Denoiser:
     """Return the network of the checkpoint, or one that `VideoCrafter2Denoiser.export` wrote to a folder.
 
-    Raises UsageError where it is not there, or of other sizes.
+    Its weights are yet to be read (see `equivdm.backbones.deferred`). Raises UsageError where they are not there, or
+    of other sizes.
     """
     path = config.weights if exported is None else str(exported / WEIGHTS)
-    return VideoCrafter2Denoiser(checkpoint.load_unet(path, config.unet))
+    network, readers = checkpoint.open_unet(path, config.unet)
+    denoiser = VideoCrafter2Denoiser(network)
+    denoiser.readers = {NETWORK + name: reader for name, reader in readers.items()}
+    return denoiser
 
 
 def load_text(

@@ -34,6 +34,7 @@ class WanBackbone(Backbone):
     codec_version = text_version = 1
     geometry = GEOMETRY
     sampler = SamplerConfig(kind="unipc", steps=50, shift=3.0, guidance=5.0)
+    drawn = False
     predicts = "flow"
     lora_targets = ATTENTION
 
@@ -75,17 +76,17 @@ class WanBackbone(Backbone):
         device, dtype = fastest()
         return load_text(self.config.model, device=device, dtype=dtype, words=self.config.words).rows
 
-    def build_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
-        from equivdm.backbones.wan.load import load_denoiser
+    def open_denoiser(self, seed: int | None = None) -> "equivdm.backbones.base.DenoiserModule":
+        from equivdm.backbones.wan.load import open_denoiser
 
-        return load_denoiser(self.config.model, words=self.config.words)
+        return open_denoiser(self.config.model, words=self.config.words)
 
     def build_empty(self) -> "torch.nn.Module":
         from equivdm.backbones.wan.folder import build_empty
 
         return build_empty(find_part(self.config.model, "transformer"), TRANSFORMERS)
 
-    def load_exported(self, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
-        from equivdm.backbones.wan.load import load_denoiser
+    def open_exported(self, folder: Path) -> "equivdm.backbones.base.DenoiserModule":
+        from equivdm.backbones.wan.load import open_denoiser
 
-        return load_denoiser(str(folder), words=self.config.words)
+        return open_denoiser(str(folder), words=self.config.words)

@@ -17,6 +17,9 @@ from equivdm.types import Latents, Times
 TIME_SCALE = 1000.0
 """The network's time is 0 to 1000."""
 
+NETWORK = "network."
+"""What its weights' names begin with here."""
+
 Scale = float | Float[Tensor, " layers"]
 """Strength of VACE's control: one number, or one for each of its layers."""
 
@@ -119,7 +122,7 @@ class WanDenoiser(DenoiserModule):
         """Write `state`, weights under the names of `state_dict`, to `folder`/transformer, as diffusers reads them."""
         with torch.device("meta"):
             network: Any = type(self.network).from_config(self.network.config)
-        own = {name.removeprefix("network."): value.detach().cpu() for name, value in state.items()}
+        own = {name.removeprefix(NETWORK): value.detach().cpu() for name, value in state.items()}
         network.load_state_dict(own, assign=True)
         network.save_pretrained(folder / "transformer")
 

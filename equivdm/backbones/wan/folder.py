@@ -1,4 +1,4 @@
-"""Folders of diffusers' models, read into a network without a copy too many."""
+"""Folders of diffusers' models: the network that one describes, and what reads its weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from equivdm.backbones.wan.parts import checked_class, first_line, read_settings
 from equivdm.errors import UsageError
+from equivdm.networks.deferred import Reader, as_readers
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -25,29 +26,29 @@ def build_empty(folder: Path, names: tuple[str, ...]) -> nn.Module:
         return build.from_config(read_settings(folder / "config.json"))
 
 
-def fill(network: nn.Module, folder: Path, dtype: torch.dtype, device: torch.device | str) -> None:
-    """Give a network of `build_empty` its weights, in `dtype` but for what diffusers keeps in float32.
+def open_weights(network: nn.Module, folder: Path, dtype: torch.dtype) -> dict[str, Reader]:
+    """Return what reads the weights of a network of `build_empty`, which is told their precision.
+
+    That is `dtype`, but for what diffusers keeps in float32. The network is ready but for them.
 
     Raises UsageError where the weights are missing, damaged, or those of another network.
     """
     kept = getattr(network, "_keep_in_fp32_modules", None) or ()
-    state: dict[str, Tensor] = {}
-    for file in _weight_files(folder):
-        for name, tensor in _tensors(file).items():
-            own = torch.float32 if any(part in name.split(".") for part in kept) else dtype
-            # A copy: what is only mapped from the file would change, or fault, with it.
-            state[name] = tensor.to(device, own, copy=True)
+    state = {name: tensor for file in _weight_files(folder) for name, tensor in _tensors(file).items()}
     _check_names(folder, state, network.state_dict())
-    network.load_state_dict(state, assign=True)
-    _place_rotary(network, device)
+    for name, parameter in network.named_parameters():
+        own = torch.float32 if any(part in name.split(".") for part in kept) else dtype
+        parameter.data = parameter.data.to(own)
+    _place_rotary(network)
     network.eval()
+    return as_readers(state)
 
 
-def _place_rotary(network: nn.Module, device: torch.device | str) -> None:
+def _place_rotary(network: nn.Module) -> None:
     """Compute the tables of rotary angles, which no file holds."""
     rope: Any = getattr(network, "rope", None)
     if rope is not None:
-        network.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len).to(device)
+        network.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len)
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -61,6 +62,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
+    """Return what a file holds, mapped from it."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -8,28 +8,38 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from equivdm.backbones.deferred import materialise
 from equivdm.backbones.wan.codec import WanCodec
-from equivdm.backbones.wan.denoiser import WanDenoiser
-from equivdm.backbones.wan.folder import build_empty, fill
+from equivdm.backbones.wan.denoiser import NETWORK, WanDenoiser
+from equivdm.backbones.wan.folder import build_empty, open_weights
 from equivdm.backbones.wan.parts import TRANSFORMERS, find_part, read_settings
 from equivdm.backbones.wan.shapes import WORDS
 from equivdm.backbones.wan.text import WanText
 from equivdm.errors import UsageError
+from equivdm.networks.deferred import Reader, fill
 
 Device = torch.device | str
 
 Part = TypeVar("Part")
 
 
+def open_denoiser(model: str, dtype: torch.dtype = torch.float32, words: int = WORDS) -> WanDenoiser:
+    """Return the network of text to video, or of VACE, whichever the model has.
+
+    Its weights are yet to be read (see `equivdm.backbones.deferred`). Raises UsageError where it is no Wan 2.1, or
+    another kind of it.
+    """
+    wrap = partial(WanDenoiser, words=words)
+    _, denoiser, readers = _open(find_part(model, "transformer"), TRANSFORMERS, wrap, dtype)
+    denoiser.readers = {NETWORK + name: reader for name, reader in readers.items()}
+    return denoiser
+
+
 def load_denoiser(
     model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu", words: int = WORDS
 ) -> WanDenoiser:
-    """Return the network of text to video, or of VACE, whichever the model has.
-
-    Raises UsageError where it is no Wan 2.1, or another kind of it.
-    """
-    wrap = partial(WanDenoiser, words=words)
-    return _load(find_part(model, "transformer"), TRANSFORMERS, wrap, dtype, device)
+    """Return it with its weights."""
+    return materialise(open_denoiser(model, dtype, words), device)
 
 
 def load_codec(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu") -> WanCodec:
@@ -37,7 +47,9 @@ def load_codec(model: str, dtype: torch.dtype = torch.float32, device: Device = 
 
     Raises UsageError where it is not Wan 2.1's.
     """
-    return _load(find_part(model, "vae"), ("AutoencoderKLWan",), WanCodec, dtype, device)
+    network, codec, readers = _open(find_part(model, "vae"), ("AutoencoderKLWan",), WanCodec, dtype)
+    fill(network, readers, device)
+    return codec
 
 
 def load_text(model: str, dtype: torch.dtype = torch.float32, device: Device = "cpu", words: int = WORDS) -> WanText:
@@ -87,13 +99,13 @@ def save_pipeline(folder: str | Path, denoiser: WanDenoiser, codec: WanCodec, te
     ).save_pretrained(folder)
 
 
-def _load(
-    folder: Path, classes: tuple[str, ...], wrap: Callable[[nn.Module], Part], dtype: torch.dtype, device: Device
-) -> Part:
+def _open(
+    folder: Path, classes: tuple[str, ...], wrap: Callable[[nn.Module], Part], dtype: torch.dtype
+) -> tuple[nn.Module, Part, dict[str, Reader]]:
+    """Return a network without its weights, itself and as a part, and what reads them."""
     network = build_empty(folder, classes)
     try:
-        part = wrap(network)  # before the weights are read: they may be many
+        part = wrap(network)  # before the weights are looked at
     except ValueError as error:
         raise UsageError(f"model: {folder}: {error}") from error
-    fill(network, folder, dtype, device)
-    return part
+    return network, part, open_weights(network, folder, dtype)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from equivdm.errors import UsageError
+from equivdm.networks.deferred import Reader, as_readers, fill
 from equivdm.networks.state import load_state
 from equivdm.networks.videocrafter2.autoencoder import Autoencoder
 from equivdm.networks.videocrafter2.sizes import AutoencoderSizes, TextSizes, UNetSizes
@@ -22,8 +23,8 @@ _NAMED = 3
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_unet(path: str, sizes: UNetSizes) -> UNet:
-    """Return the UNet of a local file, on the CPU, in float32 and evaluation mode.
+def open_unet(path: str, sizes: UNetSizes) -> tuple[UNet, dict[str, Reader]]:
+    """Return the UNet of a local file without its weights, in evaluation mode, and what reads them.
 
     Args:
         path: of what torch.save wrote, the tensors in a table of their own or under `state_dict`, or a .safetensors.
@@ -33,16 +34,23 @@ def load_unet(path: str, sizes: UNetSizes) -> UNet:
     Raises:
         UsageError: where it cannot be read, or a tensor of the network is missing, unknown or of another shape.
     """
-    with torch.device("meta"):  # shapes only: the file's tensors become the weights
+    with torch.device("meta"):
         network = UNet(sizes)
-    return _filled(network, path, UNET)
+    return network.eval(), _readers(network, path, UNET)
+
+
+def load_unet(path: str, sizes: UNetSizes) -> UNet:
+    """Return it with its weights, on the CPU, in float32."""
+    network, readers = open_unet(path, sizes)
+    fill(network, readers, "cpu")
+    return network
 
 
 def load_autoencoder(path: str, sizes: AutoencoderSizes) -> Autoencoder:
     """Return the autoencoder likewise, its weights frozen."""
     with torch.device("meta"):
         network = Autoencoder(sizes)
-    return _filled(network, path, AUTOENCODER).requires_grad_(False)
+    return _frozen(network, path, AUTOENCODER)
 
 
 def load_text(path: str, sizes: TextSizes) -> TextTower:
@@ -51,16 +59,20 @@ def load_text(path: str, sizes: TextSizes) -> TextTower:
         network = TextTower(sizes)
     # OpenCLIP's own, of no use before its last block.
     unused = ("text_projection", "logit_scale", f"transformer.resblocks.{sizes.blocks - 1}.")
-    return _filled(network, path, TEXT, unused).requires_grad_(False)
+    return _frozen(network, path, TEXT, unused)
 
 
-def _filled(network: Network, path: str, prefix: str, unused: tuple[str, ...] = ()) -> Network:
+def _frozen(network: Network, path: str, prefix: str, unused: tuple[str, ...] = ()) -> Network:
+    fill(network, _readers(network, path, prefix, unused), "cpu")
+    return network.eval().requires_grad_(False)
+
+
+def _readers(network: nn.Module, path: str, prefix: str, unused: tuple[str, ...] = ()) -> dict[str, Reader]:
     state = load_state(path, under="state_dict")
     own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    own = {name: tensor.float() for name, tensor in own.items() if not name.startswith(unused)}
+    own = {name: tensor for name, tensor in own.items() if not name.startswith(unused)}
     _check(path, prefix, own, network.state_dict())
-    network.load_state_dict(own, assign=True)
-    return network.eval()
+    return as_readers(own)
 
 
 def _check(path: str, prefix: str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
