@@ -7,6 +7,7 @@ training's weights, optimizers and random numbers alone.
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -61,7 +62,7 @@ class Validation:
 
     def __call__(self, weights: Mapping[str, Tensor], step: int, device: torch.device) -> dict[str, float]:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
-        denoiser = self._network
+        denoiser = deepcopy(self._network)
         give(denoiser, weights)  # of adapters these alone: their base is read
         network, backbone = frozen(materialise(denoiser, device), device), backbone_of(self.backbone)
         reader = ClipReader(self.store, [clip["key"] for clip in self.clips], backbone.geometry)
@@ -72,14 +73,13 @@ class Validation:
             motion = motion_of(read_parts(self.store, files, MOTION_COLUMNS))
             figures = found | measure(frames, motion, self.config.flow)
             clips.append(ValidatedClip(key=clip["key"], file=self._put(frames, clip, step), figures=figures))
-        denoiser.to("cpu")
         record = ValidationRecord(step=step, clips=tuple(clips))
         write_validation(self.store, self.key, record)
         return {f"val_{name}": value for name, value in record.figures.items()}
 
     @cached_property
     def _network(self) -> DenoiserModule:
-        """The network, kept on the CPU between validations: while it is built all other workers wait."""
+        """The network, built once: while it is, all other workers wait. What files hold of it is read each time."""
         return self.build().eval()
 
     def _sampled(
