@@ -40,6 +40,9 @@ gpu-check: ## Run the tests and benchmarks that need a GPU; results as text in b
 	@$(GPU_PYTHON) -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "no CUDA device here: make gpu-check needs one")'
 	PYTHONPATH=. TRITON_INTERPRET=0 $(GPU_PYTHON) -m pytest -q -c tests/gpu/pytest.ini --rootdir . --confcutdir tests/gpu tests/gpu
 	PYTHONPATH=. TRITON_INTERPRET=0 $(GPU_PYTHON) -m benchmarks.gpu --out $(RESULTS)
+	@if $(GPU_PYTHON) -c 'import diffusers, pydantic'; then \
+		PYTHONPATH=. $(GPU_PYTHON) -m benchmarks.gpu_training --out $(RESULTS); \
+	else echo 'training steps not measured: they need diffusers and pydantic'; fi
 
 check: setup ## Format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

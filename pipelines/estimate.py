@@ -47,6 +47,8 @@ class Estimate:
     """What to change where that is not enough."""
     flops: float
     """Of a step, over all workers: forward, backward, and what is computed again."""
+    useful: float
+    """The same without what is computed again: those of MFU."""
     mfu: float
     """Share of the device's peak that is assumed, of the forward and backward pass alone."""
     seconds_per_step: float
@@ -96,6 +98,7 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
         memory=known.memory,
         advice=None if sum(on_device.values()) <= known.memory else _advice(config, on_device),
         flops=computed,
+        useful=useful,
         mfu=mfu,
         seconds_per_step=seconds,
         hours=hours,
