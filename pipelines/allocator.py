@@ -15,7 +15,7 @@ def keep_memory() -> None:
     """Let this process keep what it frees, up to 1 GiB, for its next item. Without glibc it does nothing.
 
     A clip's arrays are tens of MiB each, which malloc would map from the system and give back one by one: the page
-    faults took a quarter of a clip's CPU time.
+    faults took a fifth of a clip's CPU time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
