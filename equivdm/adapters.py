@@ -101,7 +101,15 @@ def save_adapter(folder: Path, denoiser: DenoiserModule, state: Mapping[str, Ten
     tensors = {f"base_model.model.{name}": value.detach().cpu().contiguous() for name, value in adapters.items()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     body.peft_config["default"].save_pretrained(str(folder))
+    _in_order(folder / "adapter_config.json")
     (folder / _BASE).write_text(json.dumps(denoiser.base._asdict(), indent=2))
+
+
+def _in_order(file: Path) -> None:
+    """Sort the targets: peft keeps a set, which each process writes in another order, and the file has a sha256."""
+    settings = json.loads(file.read_text())
+    settings["target_modules"].sort()
+    file.write_text(json.dumps(settings, indent=2))
 
 
 def read_base(folder: Path) -> Base:

@@ -1,5 +1,6 @@
 """Adapters: fresh ones change nothing, their number is the closed form's, and peft's own loader reads them."""
 
+import json
 from pathlib import Path
 
 import peft
@@ -113,6 +114,9 @@ def test_diffusers_own_module_of_wan_takes_it(tmp_path: Path) -> None:
     adapt(denoiser, WanConfig(model="some/model"), LoraConfig(rank=3), seed=1)
     assert sum(p.numel() for p in denoiser.parameters() if p.requires_grad) == 2 * 2 * 4 * 3 * (24 + 24)
     save_adapter(tmp_path, stirred(denoiser), denoiser.state_dict())
+    # In the same order in every process: the file is part of what names the model.
+    targets = json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]
+    assert targets == ["to_k", "to_out.0", "to_q", "to_v"]
     given = {
         "hidden_states": torch.randn(1, 16, 2, 4, 4),
         "timestep": torch.tensor([500.0]),
