@@ -4,7 +4,6 @@
 host waits for the device before and after what is timed.
 """
 
-import argparse
 import platform
 import statistics
 import time
@@ -12,13 +11,13 @@ from collections.abc import Callable
 from datetime import date
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
 import triton
 
 from benchmarks.noise import CHANNELS, flow_of, matrix
+from benchmarks.results import Write, write_results
 from equivdm.noise import warped_noise
 from equivdm.noise.gpu.motion import plan_on_device
 
@@ -60,7 +59,7 @@ def floor() -> tuple[float, float]:
     return rate, moved / rate / 1e6
 
 
-def figures(write: Callable[[str], None]) -> None:
+def figures(write: Write) -> None:
     """Write a line for each way of use."""
     rate, least = floor()
     write(f"copy: {rate:.2f} TB/s; floor of a latent frame (float32 flow in, float16 noise out): {least:.2f} us\n")
@@ -81,7 +80,7 @@ def figures(write: Callable[[str], None]) -> None:
             write(f"{label:30} {planned:8.4f} {drawn:8.4f} {both:8.4f}   {peak:6.2f}   {bar:.2f} {both / bar:6.2f}")
 
 
-def kernels(write: Callable[[str], None]) -> None:
+def kernels(write: Write) -> None:
     """Write what each kernel takes of a batch of eight clips."""
     forward, backward = flows(8, "cuda")
 
@@ -96,7 +95,7 @@ def kernels(write: Callable[[str], None]) -> None:
     write(profile.key_averages().table(sort_by="cuda_time_total", row_limit=16, max_name_column_width=40))
 
 
-def host(write: Callable[[str], None]) -> None:
+def host(write: Write) -> None:
     """Write what the host takes for the same, on one thread and on all."""
     forward, backward = (each[0].numpy() for each in flows(1, "cpu"))
     for threads, (per_cell, back) in product((1, torch.get_num_threads()), WAYS):
@@ -114,27 +113,14 @@ def host(write: Callable[[str], None]) -> None:
         write(f"{label:40} {timed(noise, 3) / (STEPS + 1):8.2f}")
 
 
-def main() -> None:
-    """Write the file, part by part: what stands before a failure is kept."""
-    parser = argparse.ArgumentParser(description="The noise engine on a GPU.")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "noise_gpu.txt").open("w") as file:
-
-        def write(line: str) -> None:
-            print(line, flush=True)
-            file.write(line + "\n")
-            file.flush()
-
-        write(
-            f"{date.today()}, {torch.cuda.get_device_name()}, torch {torch.__version__}, triton {triton.__version__},"
-        )
-        sizes = f"{SIZE[0]}x{SIZE[1]} px to {GRID[0]}x{GRID[1]}x{CHANNELS}, {STEPS} steps"
-        write(f"Python {platform.python_version()}; {sizes}\n")
-        for part in (figures, host, kernels):
-            part(write)
+def everything(write: Write) -> None:
+    """Write all parts."""
+    write(f"{date.today()}, {torch.cuda.get_device_name()}, torch {torch.__version__}, triton {triton.__version__},")
+    sizes = f"{SIZE[0]}x{SIZE[1]} px to {GRID[0]}x{GRID[1]}x{CHANNELS}, {STEPS} steps"
+    write(f"Python {platform.python_version()}; {sizes}\n")
+    for part in (figures, host, kernels):
+        part(write)
 
 
 if __name__ == "__main__":
-    main()
+    write_results("The noise engine on a GPU.", "noise_gpu.txt", everything)

@@ -5,11 +5,10 @@ batches are random. The step is the training's, in plain torch on one GPU: autoc
 moving average, activations computed again. It needs diffusers and pydantic beside torch, neither Ray nor DeepSpeed.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.results import Write, write_results
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions
 from equivdm.backbones.wan.backbone import GEOMETRY
@@ -122,8 +122,9 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def write_figures(write: Callable[[str], None], device: torch.device) -> None:
+def write_figures(write: Write) -> None:
     """Write two lines for each network."""
+    device = torch.device("cuda")
     name = torch.cuda.get_device_name(device)
     peak, size = named_peak(name), f"{CLIP.frames}x{CLIP.height}x{CLIP.width}"
     write(f"{date.today()}, {name}, torch {torch.__version__}; one clip of {size} a step, median of {STEPS}\n")
@@ -137,21 +138,5 @@ def write_figures(write: Callable[[str], None], device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def main() -> None:
-    """Write the file, line by line: what stands before a failure is kept."""
-    parser = argparse.ArgumentParser(description="A training step of Wan's size on a GPU.")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "training_gpu.txt").open("w") as file:
-
-        def write(line: str) -> None:
-            print(line, flush=True)
-            file.write(line + "\n")
-            file.flush()
-
-        write_figures(write, torch.device("cuda"))
-
-
 if __name__ == "__main__":
-    main()
+    write_results("A training step of Wan's size on a GPU.", "training_gpu.txt", write_figures)
