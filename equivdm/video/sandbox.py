@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from equivdm.arrays import Frames
 from equivdm.config import DecodeConfig, ShotsConfig
 from equivdm.errors import DecoderCrashed, DecoderStopped, DecoderTimeout
-from equivdm.video.decode import decode
+from equivdm.video.decode import Shape, decode
 from equivdm.video.probe import VideoInfo, probe
 from equivdm.video.shots import Shot, find_shots, score_video
 from equivdm.video.worker import ERROR, HEADER, PART
@@ -57,7 +57,7 @@ class Sandbox:
         """Run `equivdm.video.probe.probe`; raises what it raises, and DecoderStopped."""
         return self.call(probe, path)
 
-    def decode(self, path: str, indices: Sequence[int], size: tuple[int, int] | None) -> Frames:
+    def decode(self, path: str, indices: Sequence[int], size: Shape) -> Frames:
         """Run `equivdm.video.decode.decode`; raises what it raises, and DecoderStopped."""
         return self.call(decode, path, list(indices), size)
 
