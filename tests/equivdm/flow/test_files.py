@@ -15,6 +15,7 @@ from equivdm.noise import plan_motion
 from equivdm.video.decode import decode
 from equivdm.video.probe import VideoInfo, probe
 from equivdm.video.synthetic import render_scene
+from equivdm.video.timing import Timing
 from equivdm.video.write import write_video
 
 HEIGHT, WIDTH = 48, 80
@@ -23,7 +24,8 @@ HEIGHT, WIDTH = 48, 80
 def info(frames: int, height: int = HEIGHT, width: int = WIDTH, aspect: float = 1.0) -> VideoInfo:
     """What probe says of a video."""
     shown = round(width * aspect)
-    return VideoInfo(width, height, shown, height, 25.0, np.arange(frames) / 25, 0, aspect)
+    times, timing = np.arange(frames) / 25, Timing.at_rate(25)
+    return VideoInfo(width, height, shown, height, 25.0, times, 0, aspect, timing, sound=False)
 
 
 def save(folder: Path, forward: np.ndarray, backward: np.ndarray | None = None) -> Path:
