@@ -98,12 +98,10 @@ def last_duration(container: InputContainer, stream: VideoStream, stamps: Sequen
         return step
     last = max(shown, key=lambda stamp: stamp.pts or 0)
     place = last.pts or 0
-    stated = _stated_end(container, stream)
+    stated, own = _stated_end(container, stream), last.duration
     if stated is not None:
         own = round(Fraction(stated) / stream.time_base) - place
-    elif last is shown[-1] or stream.duration is None:
-        own = last.duration
-    else:
-        # Where frames are stored in another order, mp4 has a duration for each place, not for each frame.
+    elif "mp4" in container.format.name and stream.duration is not None:
+        # Its durations belong to places in the order of decoding, not to frames.
         own = (stream.start_time or 0) + stream.duration - place
     return own if own > 0 else step

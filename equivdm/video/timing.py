@@ -35,7 +35,7 @@ class Timing:
             raise ValueError(f"got a last frame of {self.last} ticks: at least 1")
 
     @classmethod
-    def at_rate(cls, fps: float) -> "Timing":
+    def at_rate(cls, fps: float | Fraction) -> "Timing":
         """Return the times of frames at a rate, kept as a fraction with a denominator up to 1001."""
         rate = Fraction(fps).limit_denominator(1001) if fps > 0 else Fraction(0)
         if rate <= 0:

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from equivdm.arrays import Frames, Picture
+from equivdm.errors import UnsupportedVideo
 from equivdm.render_config import OutputConfig
 from equivdm.video.sound import Sound
 from equivdm.video.timing import Timing
@@ -30,6 +31,9 @@ _OPTIONS = {
     # Every frame alone, with a checksum for each slice.
     "lossless": {"level": "3", "g": "1", "slices": "4", "slicecrc": "1"},
 }
+
+_SMALLEST_H265 = 16
+"""Pixels along a side that x265 takes."""
 
 
 class VideoWriter:
@@ -50,12 +54,18 @@ class VideoWriter:
 
         Raises:
             ValueError: for a size without pixels.
+            UnsupportedVideo: for one that the codec cannot have.
         """
         if min(size) < 1:
             raise ValueError(f"got the size {size}: at least (1, 1)")
+        if config.codec == "h265" and min(size) + min(size) % 2 < _SMALLEST_H265:
+            raise UnsupportedVideo(
+                f"got {size[1]}x{size[0]} pixels, wanted at least {_SMALLEST_H265} a side for h265: take another codec"
+            )
         self._path, self._config, self._size, self._timing = path, config, size, timing
         self._audio_from = audio_from if config.audio else None
         self._count = 0
+        self._lengths: dict[int, int] = {}
         self._held: Packet | None = None
         self._first_dts = 0
 
@@ -107,7 +117,7 @@ class VideoWriter:
                 self._sound.mux_until(self._timing.at(self._count) * self._timing.time_base)
             picture = _converted(frame, self._stream.pix_fmt or "")
             picture.pts, picture.time_base = self._timing.at(self._count), self._timing.time_base
-            picture.duration = self._timing.length(self._count)
+            self._lengths[picture.pts] = self._timing.length(self._count)
             self._mux(self._stream.encode(picture))
             self._count += 1
 
@@ -120,18 +130,25 @@ class VideoWriter:
         wanted = 1 if self._timing.ticks is None else len(self._timing.ticks)
         if self._count < wanted:
             raise ValueError(f"got {self._count} frames, wanted {wanted}")
-        self._mux(self._stream.encode())
+        packets = self._stream.encode()
+        if self._config.codec == "h265" and self._count <= 2:
+            # x265 has no decoding stamps for fewer frames than it reorders; so few are in their order.
+            for packet in packets:
+                packet.dts = packet.pts
+        self._mux(packets)
         if self._held is not None:
-            # The durations of packets are those of the order in which frames are stored. Their sum is the video's.
+            # Durations are stored in the order of decoding. Their sum is read as the video's; none may pass its end.
             end = self._timing.at(self._count - 1) + self._timing.length(self._count - 1)
-            shown, stored = end - self._timing.at(0), (self._held.dts or 0) - self._first_dts
-            self._held.duration = max(self._held.duration or 1, shown - stored)
+            lacking = end - self._timing.at(0) - ((self._held.dts or 0) - self._first_dts)
+            self._held.duration = min(max(self._held.duration or 0, lacking), end - (self._held.pts or 0))
             self._container.mux(self._held)
         if self._sound is not None:
             self._sound.mux_until(None)
 
     def _mux(self, packets: Iterable[Packet]) -> None:
         for packet in packets:
+            # Encoders put frames in another order, and forget how long each is shown.
+            packet.duration = self._lengths.pop(packet.pts or 0)
             if self._held is None:
                 self._first_dts = packet.dts or 0
             else:
@@ -151,6 +168,8 @@ class VideoWriter:
     def _add_stream(self) -> VideoStream:
         codec, form = _CODECS[self._config.codec]
         options = dict(_OPTIONS[self._config.codec])
+        if self._config.codec == "lossless" and min(self._size) == 1:
+            options["slices"] = "1"
         if self._config.codec != "lossless":
             options = {"crf": str(self._config.crf), "preset": self._config.preset, **options}
         stream = self._container.add_stream(codec, rate=self._timing.rate, options=options)
