@@ -27,13 +27,13 @@ _OPTIONS = {
     # One thread and no macroblock tree: with it x264's AVX-512 code gives other bytes now and then. So the same
     # frames give the same file again on the same kind of CPU.
     "h264": {"x264-params": "mbtree=0"},
-    "h265": {"x265-params": "pools=none:frame-threads=1:wpp=0:cutree=0:log-level=error"},
+    "h265": {"x265-params": "pools=none:frame-threads=1:wpp=0:log-level=error"},
     # Every frame alone, with a checksum for each slice.
     "lossless": {"level": "3", "g": "1", "slices": "4", "slicecrc": "1"},
 }
 
-_SMALLEST_H265 = 16
-"""Pixels along a side that x265 takes."""
+_SMALLEST_H265 = 64
+"""Pixels along a side, one of x265's blocks: it writes beyond its memory for pictures of up to 48 columns."""
 
 
 class VideoWriter:

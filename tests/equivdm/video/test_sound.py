@@ -16,7 +16,7 @@ from equivdm.video.write import VideoWriter
 
 RATE = 32000
 """Samples a second."""
-SIZE = (32, 48)
+SIZE = (64, 96)
 
 
 def write_source(

@@ -54,7 +54,7 @@ def numbers(frames: np.ndarray) -> list[int]:
 
 @pytest.fixture(scope="module")
 def chart() -> np.ndarray:
-    return np.repeat(np.broadcast_to(RGB.astype(np.uint8), (3, 2 * PATCH, *RGB.shape)), 2 * PATCH, axis=2)
+    return np.repeat(np.broadcast_to(RGB.astype(np.uint8), (3, 4 * PATCH, *RGB.shape)), 2 * PATCH, axis=2)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -88,7 +88,7 @@ def test_every_frame_comes_once_and_in_order(tmp_path: Path, codec: str, preset:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("size", [(33, 48), (32, 47), (17, 19)])
+@pytest.mark.parametrize("size", [(65, 80), (64, 79), (67, 81)])
 def test_odd_sides(tmp_path: Path, codec: str, size: tuple[int, int]) -> None:
     """Those of mp4 are extended by a line; a lossless file has none."""
     ramp = np.linspace(20, 230, size[0] * size[1]).reshape(*size, 1).repeat(3, axis=2).astype(np.uint8)
@@ -189,7 +189,7 @@ def test_tags_of_a_lossless_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_same_frames_are_the_same_bytes(tmp_path: Path, codec: str) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (24, 48, 64, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), np.uint8)
     contents = set()
     for name in "ab":
         (tmp_path / name).mkdir()
@@ -198,7 +198,7 @@ def test_the_same_frames_are_the_same_bytes(tmp_path: Path, codec: str) -> None:
 
 
 def test_crf_and_preset_count(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (4, 48, 64, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     for codec in ("h264", "h265"):
         sizes = [Path(written(tmp_path, noise, config(codec, crf=crf))).stat().st_size for crf in (10, 30, 51)]
         assert sizes == sorted(sizes, reverse=True)
@@ -244,7 +244,7 @@ def test_few_frames_of_h265(tmp_path: Path, count: int) -> None:
 
 
 def test_a_size_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedVideo, match="got 100x14 pixels, wanted at least 16 a side for h265"):
-        VideoWriter(str(tmp_path / "video.mp4"), config("h265"), (14, 100), Timing.at_rate(25.0))
+    with pytest.raises(UnsupportedVideo, match="got 100x61 pixels, wanted at least 64 a side for h265"):
+        VideoWriter(str(tmp_path / "video.mp4"), config("h265"), (61, 100), Timing.at_rate(25.0))
     with pytest.raises(ValueError, match=r"size \(0, 8\)"):
         VideoWriter(str(tmp_path / "video.mp4"), config("h264"), (0, 8), Timing.at_rate(25.0))
