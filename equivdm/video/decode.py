@@ -18,14 +18,11 @@ from equivdm.errors import DamagedVideo, UnsupportedVideo
 from equivdm.video.colour import rgb
 from equivdm.video.container import Layout, numbered, read_layout
 from equivdm.video.crop import centred_crop
-from equivdm.video.frame import Fit
+from equivdm.video.frame import Fit, Shape
 from equivdm.video.soundness import Message
 
 Cut = UInt8[np.ndarray, "rows columns 3"]
 """A picture of another size than the one it was made of."""
-
-Shape = tuple[int, int] | Fit | None
-"""What is made of a picture: (height, width) to fill, a model's frame, or the picture as it is."""
 
 
 def decode(path: str, indices: Sequence[int], size: Shape) -> Frames:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
 from equivdm.arrays import Picture
 from equivdm.errors import UnsupportedVideo
@@ -15,6 +15,9 @@ from equivdm.video.crop import Crop, centred_crop
 
 Size = tuple[int, int]
 """Height and width in pixels."""
+
+Inner = Shaped[np.ndarray, "_ _ channels"]
+"""Pixels or vectors of one size before, and of another after."""
 
 AnyPicture = UInt8[np.ndarray, "_ _ 3"]
 AnyFrames = UInt8[np.ndarray, "time _ _ 3"]
@@ -41,11 +44,14 @@ class Fit:
 
     def apply(self, picture: AnyPicture) -> Picture:
         """Return the model's frame of an upright picture, whose pixels need not be square."""
-        shown = np.ascontiguousarray(picture[self._stored(picture.shape[0], picture.shape[1]).part])
-        scaled = _scaled(shown, (self.inner.rows, self.inner.columns))
+        shown = np.ascontiguousarray(picture[self.stored(picture.shape[0], picture.shape[1]).part])
+        return self.with_border(_scaled(shown, (self.inner.rows, self.inner.columns)))
+
+    def with_border(self, shown: Inner) -> Inner:
+        """Put the border around what is shown at the size of `inner`: a picture, or a field of flow."""
         below, right = (whole - part for whole, part in zip(self.size, _end(self.inner), strict=True))
         # A black border would be an edge to controls, and a still region to the flow; repeated pixels are neither.
-        return cv2.copyMakeBorder(scaled, self.inner.top, below, self.inner.left, right, cv2.BORDER_REPLICATE)
+        return cv2.copyMakeBorder(shown, self.inner.top, below, self.inner.left, right, cv2.BORDER_REPLICATE)
 
     def undo(self, frames: AnyFrames) -> AnyFrames:
         """Return the model's frames at the size `output`: as they are, or as the shown part of the displayed source."""
@@ -54,12 +60,16 @@ class Fit:
         inner = frames[:, *self.inner.part]
         return np.stack([_scaled(np.ascontiguousarray(frame), self.output) for frame in inner])
 
-    def _stored(self, rows: int, columns: int) -> Crop:
-        """The part in the pixels of a picture of another size."""
+    def stored(self, rows: int, columns: int) -> Crop:
+        """Return the part in the pixels of an upright picture of another size, which need not be square."""
         top, left = _moved((self.part.top, self.part.left), self.display, (rows, columns))
         bottom, right = _moved(_end(self.part), self.display, (rows, columns))
         top, left = min(top, rows - 1), min(left, columns - 1)
         return Crop(top, left, max(1, bottom - top), max(1, right - left))
+
+
+Shape = Size | Fit | None
+"""What is made of a picture: (height, width) to fill, a model's frame, or the picture as it is."""
 
 
 def fit(display: Size, config: FrameConfig, multiple: int) -> Fit:

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 from equivdm.arrays import Frames
 from equivdm.config import DecodeConfig, ShotsConfig
 from equivdm.errors import DecoderCrashed, DecoderStopped, DecoderTimeout
-from equivdm.video.decode import Shape, decode
+from equivdm.video.decode import decode
+from equivdm.video.frame import Shape
 from equivdm.video.probe import VideoInfo, probe
 from equivdm.video.shots import Shot, find_shots, score_video
 from equivdm.video.worker import ERROR, HEADER, PART
