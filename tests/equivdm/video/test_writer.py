@@ -130,6 +130,43 @@ def test_stamps_are_kept_exactly(
     assert found.origin == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "base", "options"),
+    [
+        ("source.mp4", Fraction(1, 12800), {}),
+        ("source.mp4", Fraction(1, 12800), {"bf": "0"}),
+        ("source.mkv", Fraction(1, 1000), {}),
+        ("source.ts", Fraction(1, 90000), {}),
+    ],
+)
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_source_of_variable_rate_keeps_its_times(
+    tmp_path: Path, codec: str, name: str, base: Fraction, options: dict[str, str]
+) -> None:
+    """From its probe, through the writer, to the probe of what was written."""
+    ticks = np.cumsum([97, 12, 51, 48, 400, 33, 40, 40, 7, 90, 1000, 44]) * round(1 / 1000 / base)
+    frames = numbered(len(ticks))
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        stream.codec_context.time_base = base
+        for frame, tick in zip(frames, ticks.tolist(), strict=True):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts, picture.time_base = tick, base
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    source = probe(str(tmp_path / name)).timing
+    assert source.ticks is not None
+    # A transport stream's clock starts with its first frame.
+    wanted = (ticks - (ticks[0] if name.endswith("ts") else 0)) * float(base)
+    np.testing.assert_allclose(source.ticks * float(source.time_base), wanted, atol=1e-3)
+    found = probe(written(tmp_path, frames, config(codec, preset="medium"), source)).timing
+    assert found.ticks is not None
+    times = [[tick * timing.time_base for tick in timing.ticks.tolist()] for timing in (source, found)]  # type: ignore
+    assert max(abs(a - b) for a, b in zip(*times, strict=True)) <= (Fraction(1, 2000) if codec == "lossless" else 0)
+
+
 def test_a_lossless_file_rounds_stamps_to_milliseconds(tmp_path: Path) -> None:
     ticks = np.array([3283, 4051, 6000, 9000, 9111, 15768])
     timing = Timing(Fraction(25), Fraction(1, 19200), ticks, 777)
