@@ -32,8 +32,8 @@ _OPTIONS = {
     "lossless": {"level": "3", "g": "1", "slices": "4", "slicecrc": "1"},
 }
 
-_SMALLEST_H265 = 64
-"""Pixels along a side, one of x265's blocks: it writes beyond its memory for pictures of up to 48 columns."""
+_SMALLEST_H265 = 96
+"""Pixels along a side. For pictures of up to 64 columns x265 uses memory that is not its own, or not set."""
 
 
 class VideoWriter:

@@ -16,7 +16,7 @@ from equivdm.video.write import VideoWriter
 
 RATE = 32000
 """Samples a second."""
-SIZE = (64, 96)
+SIZE = (96, 128)
 
 
 def write_source(
