@@ -57,16 +57,16 @@ def _shows_latents(job: PreprocessJob) -> bool:
 
 
 STAGES: Mapping[str, Stage] = {
-    "looks": Stage(1, lambda job: {}),
-    "motion": Stage(2, lambda job: {**flow_identity(job.flow), "divisor": job.flow_divisor}),
+    "looks": Stage(2, lambda job: {}),
+    "motion": Stage(3, lambda job: {**flow_identity(job.flow), "divisor": job.flow_divisor}),
     "plans": Stage(2, lambda job: job.plan.model_dump() | job.flow.occlusion.model_dump(), after=("motion",)),
-    "controls": Stage(1, lambda job: control_identity(job.control), wanted=_shows),
+    "controls": Stage(2, lambda job: control_identity(job.control), wanted=_shows),
     "texts": Stage(1, _text, of=("caption",)),
     "hints": Stage(
         1, _codec, after=("controls",), wanted=lambda job: _shows_latents(job) and job.control.kind != "none"
     ),
     "blanks": Stage(1, _codec, wanted=_shows_latents, of=("frames", "height", "width")),
-    "latents": Stage(1, _codec),
+    "latents": Stage(2, _codec),
     "noises": Stage(1, _codec, after=("plans",), wanted=lambda job: job.materialize_noise),
 }
 """In the order of computing. Each has a table of its name."""

@@ -14,6 +14,7 @@ from equivdm.errors import BadFlow
 from equivdm.flow.formats import Direction, Field, FlowSource, open_source
 from equivdm.flow.warp import warp_back
 from equivdm.video.crop import centred_crop
+from equivdm.video.frame import Fit, Shape
 from equivdm.video.probe import VideoInfo
 
 
@@ -39,9 +40,7 @@ def flow_digest(place: Path) -> str:
     return digest.hexdigest()
 
 
-def read_flow(
-    place: Path, indices: Sequence[int], video: VideoInfo, size: tuple[int, int] | None
-) -> tuple[Flow, Flow | None]:
+def read_flow(place: Path, indices: Sequence[int], video: VideoInfo, size: Shape) -> tuple[Flow, Flow | None]:
     """Return the flow between the frames of a clip, as `decode` shows them: cropped alike, vectors scaled alike.
 
     Where the clip leaves frames out, their flows are chained; where it repeats a frame, nothing moves. Vectors that are
@@ -51,7 +50,7 @@ def read_flow(
         place: what `find_flow` returns.
         indices: frame numbers of the clip, at least two, never falling.
         video: what `probe` says of the video.
-        size: (height, width) of the clip, as `decode` is told.
+        size: (height, width) of the clip, or how it lies on the video, as `decode` is told.
 
     Returns:
         Forward and backward flow; None for the second where the files have none. It is not guessed: minus the forward
@@ -97,12 +96,16 @@ def _chained(total: Field, field: Field) -> Field:
     return np.where(known, safe + warp_back(field, safe), np.float32(np.nan))
 
 
-def _fitted(field: Field, video: VideoInfo, size: tuple[int, int] | None) -> Float32[np.ndarray, "_ _ 2"]:
+def _fitted(field: Field, video: VideoInfo, size: Shape) -> Float32[np.ndarray, "_ _ 2"]:
     """Cut and scale the field as `decode` does the pictures, and its vectors with it."""
     if size is None:
         return field
-    crop = centred_crop(video.height, video.width, video.aspect, size)
+    if isinstance(size, Fit):
+        crop, shown = size.stored(video.height, video.width), (size.inner.rows, size.inner.columns)
+    else:
+        crop, shown = centred_crop(video.height, video.width, video.aspect, size), size
     # Cubic interpolation, which pictures are enlarged by, would overshoot at the edges of objects.
-    interpolation = cv2.INTER_AREA if crop.shrinks_to(size) else cv2.INTER_LINEAR
-    scaled = cv2.resize(np.ascontiguousarray(field[crop.part]), size[::-1], interpolation=interpolation)
-    return scaled * np.array([size[1] / crop.columns, size[0] / crop.rows], np.float32)
+    interpolation = cv2.INTER_AREA if crop.shrinks_to(shown) else cv2.INTER_LINEAR
+    scaled = cv2.resize(np.ascontiguousarray(field[crop.part]), shown[::-1], interpolation=interpolation)
+    scaled = scaled * np.array([shown[1] / crop.columns, shown[0] / crop.rows], np.float32)
+    return size.with_border(scaled) if isinstance(size, Fit) else scaled

@@ -13,7 +13,6 @@ from av import VideoFrame
 from av import open as av_open
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.packet import Packet
 from av.video.stream import VideoStream
 from jaxtyping import Int64
 
@@ -27,7 +26,8 @@ from equivdm.errors import (
     UnsupportedVideo,
 )
 from equivdm.video.matroska import checksum_failures
-from equivdm.video.soundness import Message, decoded, ffmpeg_errors, packets_of
+from equivdm.video.soundness import Message, decoded, ffmpeg_errors
+from equivdm.video.stamps import Stamp, last_duration, refuse_jumps, refuse_short, scan
 
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,mpegts,mpeg,mpegvideo,ogg,asf,mxf,h264,hevc,obu,ivf,m4v,"
@@ -35,14 +35,11 @@ _FORMATS = (
 )
 """Containers that are read. FFmpeg would also open playlists, which name other files and hosts, and draw text files."""
 
+_CUT_FROM_STREAMS = {"mpegts", "mpeg"}
+"""Formats whose clock shows any time where a recording starts."""
+
 _TURNS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 """Where the picture's rightward axis points on the display after 0, 1, 2, 3 clockwise quarter turns."""
-
-_REORDER = 32
-"""Frames may be stored so many places from where they are shown; 16 in H.264 and HEVC, each perhaps as two fields."""
-
-_SLACK_S = 0.5
-"""The last frame may start so long before the stated end, or two frames: durations are rounded, and cover sound."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,12 @@ class Layout:
     """(presentation, decoding) stamp of each key frame."""
     bad: tuple[tuple[int, int], ...]
     """(first byte, end) of parts of the file whose checksum fails."""
+    last: int
+    """Ticks for which the last frame is shown."""
+    origin: Fraction
+    """Seconds at which the file starts by its own clock; 0 but for formats that are cut from streams."""
+    sound: bool
+    """Whether there is a stream of sound."""
 
     @property
     def upright_aspect(self) -> float:
@@ -165,8 +168,8 @@ def _read_layout(path: str, size: int, changed: int) -> Layout:
         if stream.codec_context is None:
             raise UnsupportedVideo(f"{name} is coded in a way that FFmpeg here cannot decode: convert it")
         stream.codec_context.thread_count = 1
-        stamps, first = _scan(container, stream)
-        _refuse_short(name, container, stream, stamps)
+        stamps, first = scan(container, stream)
+        refuse_short(name, container, stream, stamps)
         _refuse_broken(name, container, errors)
         if first is None:
             raise DamagedVideo(f"0 of {len(stamps)} frames of {name} could be decoded")
@@ -174,7 +177,7 @@ def _read_layout(path: str, size: int, changed: int) -> Layout:
         headers, bad = checksum_failures(path) if matroska else ([], [])
         if headers:
             raise DamagedVideo(f"the checksum of {', '.join(headers)} in {name} is wrong: replace the file")
-        return _layout(name, stream, [stamp for stamp in stamps if not stamp.discard], first, bad)
+        return _layout(name, container, stream, [stamp for stamp in stamps if not stamp.discard], first, bad)
 
 
 def _refuse_broken(name: str, container: InputContainer, errors: Sequence[Message]) -> None:
@@ -187,65 +190,13 @@ def _refuse_broken(name: str, container: InputContainer, errors: Sequence[Messag
         raise DamagedVideo(f"the container of {name} is broken ({said[0]}): replace the file")
 
 
-def _refuse_short(name: str, container: InputContainer, stream: VideoStream, stamps: Sequence["_Stamp"]) -> None:
-    """Refuse a file with fewer frames, or a shorter time, than its header promises."""
-    count = len(stamps)
-    if count < stream.frames:
-        raise Truncated(f"{name} holds {count} of the {stream.frames} frames that its header promises")
-    stated = _stated_end(container, stream)
-    end = max((stamp.pts + stamp.duration for stamp in stamps if stamp.pts is not None), default=None)
-    if stated is None or end is None or stream.time_base is None:
-        return
-    last = float(end * stream.time_base)
-    if stated - last > max(_SLACK_S, 2 / float(stream.average_rate or 25)):
-        raise Truncated(f"{name} ends at {last:.3f} s of the {stated:.3f} s that its header promises")
-
-
-def _stated_end(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds at which the video ends by its header; None where FFmpeg's figure may be its own estimate, or sound's."""
-    if "matroska" not in container.format.name:
-        return None
-    if tag := stream.metadata.get("DURATION"):
-        hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    alone = len(container.streams) == 1
-    return container.duration / 1e6 if alone and container.duration else None
-
-
-@dataclass(frozen=True)
-class _Stamp:
-    """What a layout needs of a packet, without its data."""
-
-    pts: int | None
-    dts: int | None
-    duration: int
-    key: bool
-    discard: bool
-
-
-def _scan(container: InputContainer, stream: VideoStream) -> tuple[list[_Stamp], VideoFrame | None]:
-    """Stamps of all packets, and the first frame that can be decoded."""
-    stamps: list[_Stamp] = []
-    first: VideoFrame | None = None
-    for packet in packets_of(container, stream):
-        if first is None:
-            first = _first_frame(packet)
-        if packet.size:
-            stamps.append(_Stamp(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, packet.is_discard))
-    return stamps, first
-
-
-def _first_frame(packet: Packet) -> VideoFrame | None:
-    try:
-        return next((frame for frame in packet.decode() if isinstance(frame, VideoFrame)), None)
-    except MemoryError:
-        raise
-    except FFmpegError:
-        return None
-
-
 def _layout(
-    name: str, stream: VideoStream, stamps: list[_Stamp], first: VideoFrame, bad: list[tuple[int, int]]
+    name: str,
+    container: InputContainer,
+    stream: VideoStream,
+    stamps: list[Stamp],
+    first: VideoFrame,
+    bad: list[tuple[int, int]],
 ) -> Layout:
     shown = [stamp.pts for stamp in stamps if stamp.pts is not None]
     complete = len(shown) == len(stamps)
@@ -255,8 +206,9 @@ def _layout(
     step = max(1, round(1 / (rate * time_base)))
     # A raw stream has no stamps at all: its frames are one period apart.
     stored = np.array([index * step if time is None else time for index, time in enumerate(times)], np.int64)
-    _refuse_jumps(name, stored, time_base)
+    refuse_jumps(name, stored, time_base)
     turns, mirrored = _orientation(first)
+    streamed = container.format.name in _CUT_FROM_STREAMS
     aspect = stream.sample_aspect_ratio
     return Layout(
         stream=stream.index,
@@ -271,19 +223,10 @@ def _layout(
         stamped=complete and len(set(shown)) == len(shown),
         keys=tuple((s.pts, s.dts) for s in stamps if s.key and s.pts is not None and s.dts is not None),
         bad=tuple(bad),
+        last=last_duration(container, stream, stamps, step),
+        origin=Fraction(container.start_time or 0, 10**6) if streamed else Fraction(0),
+        sound=bool(container.streams.audio),
     )
-
-
-def _refuse_jumps(name: str, stored: Int64[np.ndarray, " frames"], time_base: Fraction) -> None:
-    """Refuse stamps that start again, as in recordings stuck together: in their order the parts would mix."""
-    moved = np.abs(np.argsort(stored, kind="stable") - np.arange(len(stored)))
-    if len(stored) and moved.max() > _REORDER:
-        place = int(np.argmin(np.diff(stored)))
-        before, after = (float(stored[place + k] * time_base) for k in range(2))
-        raise DamagedVideo(
-            f"the time stamps of {name} jump back from {before:.3f} to {after:.3f} s after frame {place}: "
-            "write it anew with stamps that rise"
-        )
 
 
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:

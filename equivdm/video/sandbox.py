@@ -21,6 +21,7 @@ from equivdm.arrays import Frames
 from equivdm.config import DecodeConfig, ShotsConfig
 from equivdm.errors import DecoderCrashed, DecoderStopped, DecoderTimeout
 from equivdm.video.decode import decode
+from equivdm.video.frame import Shape
 from equivdm.video.probe import VideoInfo, probe
 from equivdm.video.shots import Shot, find_shots, score_video
 from equivdm.video.worker import ERROR, HEADER, PART
@@ -57,7 +58,7 @@ class Sandbox:
         """Run `equivdm.video.probe.probe`; raises what it raises, and DecoderStopped."""
         return self.call(probe, path)
 
-    def decode(self, path: str, indices: Sequence[int], size: tuple[int, int] | None) -> Frames:
+    def decode(self, path: str, indices: Sequence[int], size: Shape) -> Frames:
         """Run `equivdm.video.decode.decode`; raises what it raises, and DecoderStopped."""
         return self.call(decode, path, list(indices), size)
 

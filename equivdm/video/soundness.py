@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
-from av import CodecContext, VideoCodecContext, VideoFrame
+from av import AudioStream, CodecContext, VideoCodecContext, VideoFrame
 from av import logging as av_logging
 from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
@@ -46,7 +46,7 @@ def _listen() -> None:
     logging.getLogger("libav").propagate = False
 
 
-def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+def packets_of(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[Packet]:
     """The packets of a stream up to its end, or up to where the file breaks off; the last one is empty (flushes)."""
     packets = container.demux(stream)
     while True:

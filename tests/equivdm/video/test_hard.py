@@ -1,7 +1,8 @@
 """Every file of the collection of hard ones, and where it must end.
 
 Frames are compared with PyAV's plain decoding of the file from its first packet to its last, at full size and bit by
-bit. Of more than `SAMPLED` frames, the first, the last, and some in between are asked for; always out of order.
+bit (their colours: test_colour.py). Of more than `SAMPLED` frames, the first, the last, and some in between are asked
+for; always out of order.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from equivdm.errors import DamagedVideo
+from equivdm.video.colour import rgb
 from equivdm.video.decode import decode
 from equivdm.video.probe import probe
 from tests.equivdm.video.hard_files import EXPECTED, Decodes, Ends
@@ -41,7 +43,7 @@ def plain_frames(path: str, numbers: set[int]) -> dict[int, np.ndarray]:
         stream = container.streams.best("video")
         assert isinstance(stream, av.VideoStream)
         frames = enumerate(container.decode(stream))
-        return {number: frame.to_ndarray(format="rgb24") for number, frame in frames if number in numbers}
+        return {number: rgb(frame) for number, frame in frames if number in numbers}
 
 
 @pytest.mark.parametrize("name", DECODED)
