@@ -1,24 +1,18 @@
 """Dense conditions computed from the driving video."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
 from equivdm.arrays import ControlMap, Frames
 from equivdm.config import ControlConfig
+from equivdm.control_scale import Canny, Edges, Histogram, Nearness, Relative, Scale, luma
 from equivdm.networks.weights import weights_digest
-
-_SIGMA = 0.8
-"""Blur in pixels before the gradient: soft edges forget grain, keep outlines."""
 
 _GREY_SIGMA = 1.0
 """Blur in pixels of `grey`: the model has texture to add."""
-
-_WHITE = 99.0
-"""Percentile of the clip's gradients, or of its inverse depth, that becomes 255."""
-
 
 Control = Callable[[Frames], ControlMap]
 """From a clip to its dense condition, 0 to 255."""
@@ -38,12 +32,42 @@ def build_control(config: ControlConfig) -> Control:
     Raises:
         UsageError: for a depth model that cannot be loaded.
     """
-    if config.model is None:
-        return {"none": _nothing, "grey": _grey, "soft_edge": _soft_edge, "canny": _canny}[config.kind]
-    from equivdm.networks.depth import Depth
+    kind = _kind(config)
+    if not isinstance(kind, Relative):
+        return kind
 
-    depth = Depth(config.model)
-    return lambda frames: _between_extremes(depth(frames))
+    def of_clip(frames: Frames) -> ControlMap:
+        maps = kind.maps(frames)
+        return kind.paint(frames, maps, kind.scale(lambda share: float(np.percentile(maps, share))))
+
+    return of_clip
+
+
+@dataclass(frozen=True)
+class ShotControl:
+    """The condition of a shot of any length, part by part, on one scale: windows that share frames share it."""
+
+    kind: Control | Relative
+
+    def measure(self, frames: Frames, histogram: Histogram) -> None:
+        """Count what the scale is of. Give each frame of the shot once; a histogram may go on in another process."""
+        if isinstance(self.kind, Relative):
+            histogram.add(self.kind.maps(frames))
+
+    def scale(self, histogram: Histogram) -> Scale | None:
+        """Return the shot's scale; None where the shot is flat, or the kind has none. ValueError for no frame."""
+        return self.kind.scale(histogram.percentile) if isinstance(self.kind, Relative) else None
+
+    def paint(self, frames: Frames, scale: Scale | None) -> ControlMap:
+        """Return the condition of some of the shot's frames, 0 to 255."""
+        if isinstance(self.kind, Relative):
+            return self.kind.paint(frames, self.kind.maps(frames), scale)
+        return self.kind(frames)
+
+
+def build_shot_control(config: ControlConfig) -> ShotControl:
+    """Return what computes the condition of long videos; see `build_control`, whose scale is a clip's own."""
+    return ShotControl(_kind(config))
 
 
 def control_map(frames: Frames, config: ControlConfig) -> ControlMap:
@@ -61,55 +85,17 @@ def control_identity(config: ControlConfig) -> dict[str, str | int]:
     return identity if config.model is None else identity | {"model": weights_digest(config.model)}
 
 
+def _kind(config: ControlConfig) -> Control | Relative:
+    if config.model is not None:
+        from equivdm.networks.depth import Depth
+
+        return Nearness(Depth(config.model))
+    return {"none": _nothing, "grey": _grey, "soft_edge": Edges(), "canny": Canny()}[config.kind]
+
+
 def _nothing(frames: Frames) -> ControlMap:
     return np.zeros(frames.shape[:3], np.uint8)
 
 
 def _grey(frames: Frames) -> ControlMap:
-    return np.stack([cv2.GaussianBlur(picture, (0, 0), _GREY_SIGMA) for picture in _luma(frames)])
-
-
-def _soft_edge(frames: Frames) -> ControlMap:
-    magnitude = np.stack([_gradient(picture) for picture in _luma(frames)])
-    white = _white(magnitude)
-    if white is None:
-        return _nothing(frames)
-    return np.clip(np.round(magnitude * (255 / white)), 0, 255).astype(np.uint8)
-
-
-def _canny(frames: Frames) -> ControlMap:
-    grey = _luma(frames)
-    white = _white(np.stack([_gradient(picture) for picture in grey]))
-    if white is None:
-        return _nothing(frames)
-    # Canny's own gradient is eight times as long: Sobel's kernel without its norm.
-    return np.stack([cv2.Canny(_blur(picture), 2 * white, 4 * white, L2gradient=True) for picture in grey])
-
-
-def _between_extremes(maps: Float32[np.ndarray, "time height width"]) -> ControlMap:
-    """Scale linearly, one scale for all frames; the outermost hundredths are clipped. A flat clip is black."""
-    low, high = np.percentile(maps, [100 - _WHITE, _WHITE])
-    if not high > low:
-        return np.zeros(maps.shape, np.uint8)
-    return np.clip(np.round((maps - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
-
-
-def _luma(frames: Frames) -> list[np.ndarray]:
-    return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-
-
-def _white(magnitude: Float32[np.ndarray, "time height width"]) -> float | None:
-    """The gradient to be 255; None for a flat clip: less than one level a pixel is no edge, only rounding."""
-    white = float(np.percentile(magnitude, _WHITE))
-    return white if white >= 1 else None
-
-
-def _gradient(picture: np.ndarray) -> Float32[np.ndarray, "height width"]:
-    """Length of the gradient, in grey levels a pixel."""
-    smooth = _blur(picture.astype(np.float32))
-    across, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy, ksize=3) / 8 for dx, dy in ((1, 0), (0, 1)))
-    return np.hypot(across, down)
-
-
-def _blur(picture: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(picture, (0, 0), _SIGMA)
+    return np.stack([cv2.GaussianBlur(picture, (0, 0), _GREY_SIGMA) for picture in luma(frames)])
