@@ -1,15 +1,14 @@
 """Dense conditions computed from the driving video."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from equivdm.arrays import ControlMap, Frames
 from equivdm.config import ControlConfig
-from equivdm.control_scale import Canny, Edges, Histogram, Nearness, Relative, Scale, luma
 from equivdm.networks.weights import weights_digest
+from equivdm.relative_control import build_relative, luma
 
 _GREY_SIGMA = 1.0
 """Blur in pixels of `grey`: the model has texture to add."""
@@ -24,7 +23,8 @@ CONTROL_VERSIONS = {"none": 1, "grey": 1, "soft_edge": 1, "canny": 1, "depth": 1
 def build_control(config: ControlConfig) -> Control:
     """Return what computes the condition. It may hold a network: build it once a process.
 
-    All kinds are scaled alike over the whole clip, so that they do not flicker. `grey` is the blurred grey picture as
+    All kinds are scaled alike over the whole clip, so that they do not flicker; a longer video has
+    `equivdm.control_scale`. `grey` is the blurred grey picture as
     it is; `soft_edge` is the length of its gradient, `canny` the binary edges of Canny (1986), both relative to the
     clip's strongest gradients; `depth` is inverse depth (near is bright) between the clip's farthest and nearest;
     `none` is all zeros.
@@ -32,42 +32,15 @@ def build_control(config: ControlConfig) -> Control:
     Raises:
         UsageError: for a depth model that cannot be loaded.
     """
-    kind = _kind(config)
-    if not isinstance(kind, Relative):
-        return kind
+    kind = build_relative(config)
+    if kind is None:
+        return {"none": _nothing, "grey": _grey}[config.kind]
 
     def of_clip(frames: Frames) -> ControlMap:
         maps = kind.maps(frames)
         return kind.paint(frames, maps, kind.scale(lambda share: float(np.percentile(maps, share))))
 
     return of_clip
-
-
-@dataclass(frozen=True)
-class ShotControl:
-    """The condition of a shot of any length, part by part, on one scale: windows that share frames share it."""
-
-    kind: Control | Relative
-
-    def measure(self, frames: Frames, histogram: Histogram) -> None:
-        """Count what the scale is of. Give each frame of the shot once; a histogram may go on in another process."""
-        if isinstance(self.kind, Relative):
-            histogram.add(self.kind.maps(frames))
-
-    def scale(self, histogram: Histogram) -> Scale | None:
-        """Return the shot's scale; None where the shot is flat, or the kind has none. ValueError for no frame."""
-        return self.kind.scale(histogram.percentile) if isinstance(self.kind, Relative) else None
-
-    def paint(self, frames: Frames, scale: Scale | None) -> ControlMap:
-        """Return the condition of some of the shot's frames, 0 to 255."""
-        if isinstance(self.kind, Relative):
-            return self.kind.paint(frames, self.kind.maps(frames), scale)
-        return self.kind(frames)
-
-
-def build_shot_control(config: ControlConfig) -> ShotControl:
-    """Return what computes the condition of long videos; see `build_control`, whose scale is a clip's own."""
-    return ShotControl(_kind(config))
 
 
 def control_map(frames: Frames, config: ControlConfig) -> ControlMap:
@@ -83,14 +56,6 @@ def control_identity(config: ControlConfig) -> dict[str, str | int]:
     """
     identity: dict[str, str | int] = {"kind": config.kind, "version": CONTROL_VERSIONS[config.kind]}
     return identity if config.model is None else identity | {"model": weights_digest(config.model)}
-
-
-def _kind(config: ControlConfig) -> Control | Relative:
-    if config.model is not None:
-        from equivdm.networks.depth import Depth
-
-        return Nearness(Depth(config.model))
-    return {"none": _nothing, "grey": _grey, "soft_edge": Edges(), "canny": Canny()}[config.kind]
 
 
 def _nothing(frames: Frames) -> ControlMap:

@@ -1,56 +1,27 @@
-"""Dense conditions that are relative to what the video has, and their scale: of a clip, or of a shot of any length."""
+"""The dense condition of a video of any length: one scale for a whole shot, so that windows do not flicker."""
 
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, cast
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Int64, UInt8
+from jaxtyping import Int64
 
-from equivdm.arrays import ControlMap, Frames
-
-_SIGMA = 0.8
-"""Blur in pixels before the gradient: soft edges forget grain, keep outlines."""
-
-_WHITE = 99.0
-"""Percentile of the gradients, or of inverse depth, that becomes 255."""
+from equivdm.arrays import Frames
+from equivdm.config import ControlConfig
+from equivdm.control import Control, build_control
+from equivdm.relative_control import Maps, Relative, build_relative
 
 _SHIFT = 12
 """Bits of a float32 that its bin does not know: 11 of the mantissa stay; a bin is at most 1/2048 of its value wide."""
 
 _BINS = 1 << 32 - _SHIFT
 
-Maps = Float32[np.ndarray, "time height width"]
-"""What a condition is made of, one number a pixel."""
-
-Percentile = Callable[[float], float]
-"""From a share in percent to the number that this share of all is below."""
-
-
-class Scale(NamedTuple):
-    """The numbers that become 0 and 255."""
-
-    black: float
-    white: float
-
-
-@runtime_checkable
-class Relative(Protocol):
-    """A kind of condition whose brightness depends on all that is scaled together."""
-
-    def maps(self, frames: Frames) -> Maps:
-        """Return what the scale is of."""
-        ...
-
-    def scale(self, percentile: Percentile) -> Scale | None:
-        """Return the scale; None where all is flat."""
-        ...
-
-    def paint(self, frames: Frames, maps: Maps, scale: Scale | None) -> ControlMap:
-        """Return the condition of frames and their maps."""
-        ...
+_relative: Callable[[ControlConfig], Relative | None] = cast(
+    Any, cache(build_relative)
+)  # a process loads a network once
 
 
 @dataclass
@@ -70,99 +41,67 @@ class Histogram:
         """Return what `numpy.percentile` does, but for half a bin. ValueError where nothing was counted."""
         below = np.cumsum(self.counts)
         if not below[-1]:
-            raise ValueError("control: got no frame to scale by, wanted at least one: measure the shot first")
+            raise ValueError("control: got no frame to scale by, wanted at least one: add the frames of the shot first")
         rank = share / 100 * (int(below[-1]) - 1)
-        lower, upper = (
-            _middle(int(np.searchsorted(below, end, side="right"))) for end in (int(rank), int(np.ceil(rank)))
-        )
+        lower, upper = (_middle(int(np.searchsorted(below, end, side="right"))) for end in (int(rank), np.ceil(rank)))
         return lower + (upper - lower) * (rank - int(rank))
 
+
+@dataclass
+class ControlScale:
+    """What the condition of a shot is scaled by, taken from its frames as they come.
+
+    Each frame is added once, in any order and any chunks; `to_bytes` and `from_bytes` go on in another process.
+    """
+
+    config: ControlConfig
+    histogram: Histogram = field(default_factory=Histogram)
+
+    def add(self, frames: Frames) -> None:
+        """Take frames in. Raises UsageError for a depth model that cannot be loaded."""
+        if kind := _relative(self.config):
+            self.histogram.add(kind.maps(frames))
+
     def to_bytes(self) -> bytes:
-        """Return the counts as bytes."""
-        return zlib.compress(self.counts.astype("<i8").tobytes(), 1)
+        """Return the scale as bytes, the same for equal scales."""
+        places = np.flatnonzero(self.histogram.counts)
+        table = np.stack([np.diff(places, prepend=0), self.histogram.counts[places]]).astype("<i8")
+        return zlib.compress(self.config.model_dump_json().encode() + b"\n" + table.tobytes(), 1)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Histogram":
-        """Return what `to_bytes` wrote. ValueError where it did not."""
+    def from_bytes(cls, data: bytes) -> "ControlScale":
+        """Return the scale that `to_bytes` wrote. ValueError for bytes that are damaged or something else."""
         try:
-            return cls(np.frombuffer(zlib.decompress(data), "<i8", _BINS).astype(np.int64))
-        except (zlib.error, ValueError):
-            raise ValueError(f"control: the {len(data)} bytes are no histogram; measure the shot again") from None
+            config, _, table = zlib.decompress(data).partition(b"\n")
+            steps, counts = np.frombuffer(table, "<i8").reshape(2, -1)
+            scale = cls(ControlConfig.model_validate_json(config))
+            scale.histogram.counts[np.cumsum(steps)] = counts
+        except (zlib.error, ValueError, IndexError):
+            raise ValueError(f"control: the {len(data)} bytes are no scale of a shot; take it anew") from None
+        return scale
 
 
-class Edges:
-    """The length of the picture's gradient, relative to the strongest."""
-
-    def maps(self, frames: Frames) -> Maps:
-        """Return the gradients' lengths, in grey levels a pixel."""
-        return np.stack([_gradient(picture) for picture in luma(frames)])
-
-    def scale(self, percentile: Percentile) -> Scale | None:
-        """Return the scale; less than one level a pixel is no edge, only rounding."""
-        white = percentile(_WHITE)
-        return Scale(0, white) if white >= 1 else None
-
-    def paint(self, frames: Frames, maps: Maps, scale: Scale | None) -> ControlMap:
-        """Return the lengths on the scale."""
-        return _black(maps) if scale is None else _bytes(maps * (255 / scale.white))
+def control_scale(config: ControlConfig) -> ControlScale:
+    """Return the scale of a shot of which no frame has been seen."""
+    return ControlScale(config)
 
 
-class Canny(Edges):
-    """Binary edges (Canny 1986), by thresholds relative to the strongest gradients."""
+def scaled_control(config: ControlConfig, scale: ControlScale) -> Control:
+    """Return what computes the condition of any frames of a shot, given the scale of all of them.
 
-    def paint(self, frames: Frames, maps: Maps, scale: Scale | None) -> ControlMap:
-        """Return 255 on edges, 0 elsewhere."""
-        if scale is None:
-            return _black(maps)
-        # Canny's own gradient is eight times as long: Sobel's kernel without its norm.
-        white = scale.white
-        return np.stack([cv2.Canny(_blur(picture), 2 * white, 4 * white, L2gradient=True) for picture in luma(frames)])
+    Frames that windows share have the condition alike. Kinds without a scale are those of `build_control`.
 
-
-@dataclass(frozen=True)
-class Nearness:
-    """Inverse depth between the farthest and the nearest; the outermost hundredths are clipped."""
-
-    depth: Callable[[Frames], Maps]
-
-    def maps(self, frames: Frames) -> Maps:
-        """Return inverse depth."""
-        return self.depth(frames)
-
-    def scale(self, percentile: Percentile) -> Scale | None:
-        """Return the scale, farthest to nearest."""
-        # numpy interpolates, and what follows is computed, in the precision of the share.
-        black, white = (percentile(np.float64(share)) for share in (100 - _WHITE, _WHITE))
-        return Scale(black, white) if white > black else None
-
-    def paint(self, frames: Frames, maps: Maps, scale: Scale | None) -> ControlMap:
-        """Return inverse depth on the scale."""
-        if scale is None:
-            return _black(maps)
-        return _bytes((maps.astype(np.float64) - scale.black) * (255 / (scale.white - scale.black)))
-
-
-def luma(frames: Frames) -> list[UInt8[np.ndarray, "height width"]]:
-    """Return the grey pictures."""
-    return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-
-
-def _black(maps: Maps) -> ControlMap:
-    return np.zeros(maps.shape, np.uint8)
-
-
-def _bytes(levels: Float[np.ndarray, "time height width"]) -> ControlMap:
-    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
-
-
-def _gradient(picture: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
-    smooth = _blur(picture.astype(np.float32))
-    across, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy, ksize=3) / 8 for dx, dy in ((1, 0), (0, 1)))
-    return np.hypot(across, down)
-
-
-def _blur(picture: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(picture, (0, 0), _SIGMA)
+    Raises:
+        UsageError: for a depth model that cannot be loaded.
+        ValueError: for a scale of another condition, or of no frame.
+    """
+    if scale.config != config:
+        raise ValueError(f"control: got the scale of {scale.config!r} for {config!r}: take it anew")
+    kind = _relative(config)
+    if kind is None:
+        return build_control(config)
+    found = kind.scale(scale.histogram.percentile)
+    return lambda frames: kind.paint(frames, kind.maps(frames), found)
 
 
 def _middle(place: int) -> float:
