@@ -23,12 +23,12 @@ WAN = tiny.codec()
 
 def latents(codec: Codec, frames: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(1, codec.geometry.channels, frames, 2, 3, generator=generator)
+    return torch.randn(1, codec.geometry.channels, frames, 2, 2, generator=generator)
 
 
 @pytest.mark.parametrize(
     ("kind", "lengths"),
-    [("tiny", [1, 1, 3]), ("videocrafter2", [1, 2]), ("wan", [1, 1, 3]), ("wan", [2, 2]), ("wan", [3])],
+    [("tiny", [1, 1, 3]), ("videocrafter2", [1, 2]), ("wan", [1, 1, 2]), ("wan", [2, 1])],
 )
 def test_chunks_give_the_video_of_all_at_once(kind: str, lengths: list[int]) -> None:
     codec = CODECS[kind]()
@@ -72,10 +72,10 @@ def test_wan_keeps_as_much_of_a_long_stream_as_of_a_short_one(monkeypatch: pytes
         return forward(*arguments, feat_cache=feat_cache, **options)
 
     monkeypatch.setattr(WAN.vae.decoder, "forward", watched)
-    list(WAN.decode_stream(latents(WAN, 7).split(3, dim=2)))
+    list(WAN.decode_stream(latents(WAN, 5).split(2, dim=2)))
     assert kept[0] == 0
     assert len(set(kept[3:])) == 1
-    assert len(kept) == 7
+    assert len(kept) == 5
 
 
 def test_a_chunk_of_other_channels_is_refused() -> None:
