@@ -45,8 +45,7 @@ def test_streams_beside_each_other_and_other_work_in_between_do_not_meet() -> No
     for _ in range(2):
         for stream, part in zip(streams, parts, strict=True):
             part.append(next(stream))
-            WAN.decode(ones[0][:, :, :1])
-            WAN.encode(torch.zeros(1, 3, 1, 16, 16))
+            WAN.encode(torch.zeros(1, 3, 1, 8, 8))
     for one, part in zip(ones, parts, strict=True):
         torch.testing.assert_close(torch.cat(part, dim=2), WAN.decode(one), atol=1e-5, rtol=0)
 
