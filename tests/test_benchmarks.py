@@ -8,11 +8,15 @@ from subprocess import PIPE
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import noise as benchmark
-from benchmarks import peers, preprocess, training
+from benchmarks import peers, preprocess, seams, training
 from benchmarks.cpu import CpuSeconds
 from benchmarks.figures import Figure, run_python
+from equivdm.backbones.tiny.codec import TinyCodec
+from equivdm.blend import blend
+from equivdm.spans import lay_spans
 
 GRID = (24, 32)
 CHANNELS = 16
@@ -133,3 +137,15 @@ _BURN = "import time\nwhile time.process_time() < 1.5: pass\nprint(flush=True)\n
 def test_a_program_that_fails_is_no_measurement() -> None:
     with pytest.raises(RuntimeError, match="exit status 3"):
         run_python("raise SystemExit(3)")
+
+
+def test_windows_that_are_cut_follow_each_other_in_the_middle_of_what_they_share() -> None:
+    geometry = TinyCodec.geometry
+    spans = lay_spans(30, 10, 4, geometry)
+    frames = torch.arange(30.0).view(1, 1, 30, 1, 1)
+    windows = [(span, frames[:, :, span.start : span.stop] + 100 * n) for n, span in enumerate(spans)]
+    parts, steps = seams.cut(windows)
+    joined = torch.cat(list(blend(parts, geometry)), dim=2).flatten()
+    assert torch.equal(joined % 100, frames.flatten())
+    assert steps == [7, 13, 19, 23] == torch.nonzero(joined.diff() > 1).flatten().tolist()
+    assert seams.distance(windows) == 100

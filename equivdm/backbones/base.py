@@ -1,6 +1,6 @@
 """What every backbone offers: the geometry of its latents, a codec, and a denoiser."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from equivdm.backbones.geometry import Geometry
 from equivdm.networks.deferred import Reader
-from equivdm.types import Latents, Times, Tokens
+from equivdm.types import LatentChunk, Latents, Times, Tokens
 
 Video = Float[Tensor, "batch 3 frames rows columns"]
 """A batch of RGB videos, -1 to 1."""
+
+VideoChunk = Float[Tensor, "batch 3 _ rows columns"]
+"""Some of their frames: their number differs from chunk to chunk."""
 
 Control = Float[Tensor, "batch frames rows columns"] | UInt8[Tensor, "batch frames rows columns"]
 """A dense condition at pixel size: 0 to 1 as floats, 0 to 255 as bytes; all zeros says that there is none."""
@@ -74,6 +77,13 @@ class Codec(Protocol):
 
     def decode(self, latents: Latents) -> Video:
         """Return the video of latents, -1 to 1."""
+        ...
+
+    def decode_stream(self, chunks: Iterable[LatentChunk]) -> Iterator[VideoChunk]:
+        """Yield the video of latents that come in chunks, in order; together what `decode` returns for all at once.
+
+        Memory does not grow with their number. Streams may run beside each other.
+        """
         ...
 
 

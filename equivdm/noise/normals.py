@@ -28,17 +28,17 @@ def normal_table() -> NormalTable:
     return constant(table)
 
 
-def independent_noise(shape: tuple[int, int, int, int], seed: int) -> NoiseArray:
+def independent_noise(shape: tuple[int, int, int, int], seed: int, first: int = 0) -> NoiseArray:
     """Return float32 noise of shape (frames, channels, height, width), iid N(0, 1), from a stream of its own.
 
-    It is what `MotionPlan.noise` mixes in for the frames 0, 1, 2, ... and the same seed.
+    It is what `MotionPlan.noise` mixes in for the frames first, first + 1, ... and the same seed.
     """
     if len(shape) != 4 or min(shape) < 1:
         raise ValueError(f"shape: got {shape}, wanted four positive numbers (frames, channels, height, width)")
     check_seed(seed)
     frames, channels, height, width = shape
     out = np.empty((frames, channels, height * width), np.float32)
-    numbers = np.arange(frames, dtype=np.int32)
+    numbers = np.arange(first, first + frames, dtype=np.int32)
     write_mixed(None, None, numbers, (0, groups_of(channels)), seed, 0.0, out)
     return out.reshape(shape)
 

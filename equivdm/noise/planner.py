@@ -65,7 +65,7 @@ class MotionPlanner:
         refused stops it before that step.
         """
         self._check_open()
-        flow = check_flow("forward", forward, size=self._particles.lattice.size)
+        flow = check_flow("forward", forward, size=self.lattice.size)
         back = None if backward is None else check_flow("backward", backward, like=flow)
         mask = None if occlusion is None else check_mask("occlusion", occlusion, flow)
         flows = {"forward": flow} | ({} if back is None else {"backward": back})
@@ -99,9 +99,9 @@ class MotionPlanner:
             stops[each.tracks] = place + 1
         fresh = [each.labels.shape[1] for each in emitted]
         return MotionPlan(
-            grid=self._particles.lattice.grid,
+            grid=self.lattice.grid,
             frames=tuple(each.frame for each in emitted),
-            per_cell=self._particles.lattice.per_cell,
+            per_cell=self.lattice.per_cell,
             births=births,
             sites=sites,
             paths=paths,
@@ -111,10 +111,15 @@ class MotionPlanner:
         )
 
     @property
+    def lattice(self) -> Lattice:
+        """Size of the flow, latent grid, and sites to a cell."""
+        return self._particles.lattice
+
+    @property
     def state(self) -> bytes:
         """All that the rest of the video depends on, without the frames that `take` has not handed out."""
         rows = {row: self._particles[row] for row in KEPT}
-        return State(self._particles.lattice, self.frame, self._moved, self._finished, rows).to_bytes()
+        return State(self.lattice, self.frame, self._moved, self._finished, rows).to_bytes()
 
     @classmethod
     def resume(cls, state: bytes, *, threads: int = 1) -> "MotionPlanner":

@@ -1,11 +1,13 @@
 """Half-resolution pixels as latents."""
 
+from collections.abc import Iterable, Iterator
+
 import torch.nn.functional as F
 from einops import rearrange
 
-from equivdm.backbones.base import Video
+from equivdm.backbones.base import Video, VideoChunk
 from equivdm.backbones.tiny.backbone import GEOMETRY
-from equivdm.types import Latents
+from equivdm.types import LatentChunk, Latents
 
 LATENT_SCALE = 2.0
 """Latents per pixel value: natural video in [-1, 1] has a standard deviation of about 0.5."""
@@ -29,6 +31,10 @@ class TinyCodec:
         for _ in range(2):
             video = video + _bicubic(wanted - _means(video))
         return video.clamp(-1, 1)
+
+    def decode_stream(self, chunks: Iterable[LatentChunk]) -> Iterator[VideoChunk]:
+        """Yield the video of each chunk: frames do not know of each other."""
+        return map(self.decode, chunks)
 
 
 def _means(video: Video) -> Latents:

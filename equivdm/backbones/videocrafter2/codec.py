@@ -1,9 +1,11 @@
 """VideoCrafter2's autoencoder as a codec."""
 
-from equivdm.backbones.base import Video
+from collections.abc import Iterable, Iterator
+
+from equivdm.backbones.base import Video, VideoChunk
 from equivdm.backbones.videocrafter2.backbone import GEOMETRY
 from equivdm.networks.videocrafter2.autoencoder import Autoencoder
-from equivdm.types import Latents
+from equivdm.types import LatentChunk, Latents
 
 
 class VideoCrafter2Codec:
@@ -26,3 +28,7 @@ class VideoCrafter2Codec:
     def decode(self, latents: Latents) -> Video:
         """Return the video of latents, clipped to [-1, 1]."""
         return self.autoencoder.decode(latents.to(self.autoencoder.quant_conv.weight.device)).clamp(-1, 1)
+
+    def decode_stream(self, chunks: Iterable[LatentChunk]) -> Iterator[VideoChunk]:
+        """Yield the video of each chunk: frames do not know of each other."""
+        return map(self.decode, chunks)

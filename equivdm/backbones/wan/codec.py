@@ -1,14 +1,15 @@
 """Wan 2.1's causal video autoencoder as a codec."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equivdm.backbones.base import Video
+from equivdm.backbones.base import Video, VideoChunk
 from equivdm.backbones.wan.backbone import GEOMETRY
-from equivdm.types import Latents
+from equivdm.types import LatentChunk, Latents
 
 Moments = Float[Tensor, "1 16 1 1 1"]
 
@@ -36,6 +37,8 @@ class WanCodec:
                 "give that of Wan 2.1"
             )
         self.vae: Any = vae.eval().requires_grad_(False)
+        # A causal convolution keeps what it needs of the frames before: one entry for each at most.
+        self._caches = sum(isinstance(each, nn.Conv3d) for each in self.vae.decoder.modules())
         self._mean, self._deviation = _moments(config.latents_mean), _moments(config.latents_std)
 
     def encode(self, video: Video) -> Latents:
@@ -58,13 +61,34 @@ class WanCodec:
 
         Raises ValueError where the latents have not 16 channels.
         """
+        return self.vae.decode(self._scaled(latents)).sample.to(latents.dtype)
+
+    def decode_stream(self, chunks: Iterable[LatentChunk]) -> Iterator[VideoChunk]:
+        """Yield the video of each chunk: one frame for the very first latent frame, four for each other.
+
+        What the decoder keeps of the frames before is at hand per stream, not in the autoencoder: a stream may wait
+        while that encodes or decodes something else. Chunks are decoded whole, never in tiles.
+
+        Raises ValueError where the latents have not 16 channels.
+        """
+        kept: list[Any] | None = None
+        for latents in chunks:
+            frames = []
+            for frame in self.vae.post_quant_conv(self._scaled(latents)).split(1, dim=2):
+                first = kept is None
+                kept = kept or [None] * self._caches
+                frames.append(self.vae.decoder(frame, feat_cache=kept, feat_idx=[0], first_chunk=first))
+            yield torch.cat(frames, dim=2).clamp(-1, 1).to(latents.dtype)
+
+    def _scaled(self, latents: Latents) -> Latents:
+        """Return the latents on the autoencoder's own scale, where it is and as it has them."""
         if latents.shape[1] != GEOMETRY.channels:
             raise ValueError(
                 f"got latents of {latents.shape[1]} channels, wanted {GEOMETRY.channels}: encode with Wan's codec"
             )
         scaled = latents.to(self.vae.device).float()
         scaled = scaled * self._deviation.to(scaled.device) + self._mean.to(scaled.device)
-        return self.vae.decode(scaled.to(self.vae.dtype)).sample.to(latents.dtype)
+        return scaled.to(self.vae.dtype)
 
 
 def _moments(values: list[float]) -> Moments:
