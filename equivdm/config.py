@@ -237,13 +237,13 @@ class LoraConfig(Config):
 class SamplerConfig(Config):
     """How a model's ODE is solved from noise to video."""
 
-    kind: Literal["euler", "heun", "unipc"] = "euler"
-    """`euler` is first order, and works with any model; `heun` and `unipc` are second-order solvers of diffusers, for
-    models of the straight path."""
+    kind: Literal["euler", "ddim", "heun", "unipc"] = "euler"
+    """`ddim` (eta 0) and `euler` are first order, and one but for rounding; `heun` and `unipc` are second-order solvers
+    of diffusers. Any of them goes with any model (docs/render.md)."""
     steps: int = Field(default=8, ge=1)
     """Solver steps; 1 for a one-step student."""
     shift: float = Field(default=1.0, gt=0)
     """Times are shift * s / (1 + (shift - 1) * s) for evenly spaced s: above 1 more of them lie near the noise."""
     guidance: float = Field(default=1.0, ge=0)
     """Classifier-free guidance: how far to go from what the empty prompt gives to what the caption gives, and beyond.
-    1 is none; any other asks the model twice a step. The dense condition is kept for both."""
+    1 is none; any other shows the model both prompts, as a batch of two. The dense condition is kept for both."""

@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from equivdm.backbones.geometry import Geometry
 from equivdm.networks.deferred import Reader
@@ -44,6 +45,12 @@ class Conditions:
         """Return the same conditions on `device`."""
         control = None if self.control is None else self.control.to(device)
         return Conditions(self.text.to(device), control, self.fps.to(device))
+
+    def beside(self, others: "Conditions") -> "Conditions":
+        """Return those of these samples, then of `others`, as one batch; the shorter texts end in zeros."""
+        texts = pad_sequence([*self.text, *others.text], batch_first=True)
+        shown = [each for each in (self.control, others.control) if each is not None]
+        return Conditions(texts, torch.cat(shown) if shown else None, torch.cat([self.fps, others.fps]))
 
     def split(self, count: int) -> list["Conditions"]:
         """Return those of the first samples, the next, and so on: `count` parts where it divides the samples."""
