@@ -134,9 +134,12 @@ class NoiseConfig(Config):
 class ControlConfig(Config):
     """The dense condition beside the caption."""
 
-    kind: Literal["none", "grey", "soft_edge", "canny", "depth"] = "soft_edge"
+    kind: Literal["none", "grey", "soft_edge", "canny", "depth", "low_resolution", "video"] = "soft_edge"
     """`grey`: blurred grey copy of the video, to be repainted; `soft_edge`: smoothed gradient magnitude; `canny`:
-    binary edges; `depth`: a network's, near is bright; `none`: the model has noise and caption only."""
+    binary edges; `depth`: a network's, near is bright; `low_resolution`: the video shrunk and enlarged again, to be
+    refined; `video`: the video itself, both in colour; `none`: the model has noise and caption only."""
+    factor: int = Field(default=4, ge=2)
+    """Of `low_resolution`: how many times smaller each side is."""
     model: str | None = None
     """Of `depth`: local path of a folder that transformers' AutoModelForDepthEstimation reads, or of a TorchScript
     file."""
@@ -161,6 +164,8 @@ class TinyConfig(Config):
     """Attention heads; half of them look over space, half over time."""
     patch: int = Field(default=8, ge=2, multiple_of=2)
     """Latent cells along each side of a token."""
+    control_channels: Literal[1, 3] = 1
+    """Of the dense condition: 1 for grey ones, 3 for those in colour, which takes grey ones too."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TinyConfig":

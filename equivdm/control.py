@@ -1,6 +1,7 @@
 """Dense conditions computed from the driving video."""
 
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ _WHITE = 99.0
 Control = Callable[[Frames], ControlMap]
 """From a clip to its dense condition, 0 to 255."""
 
-CONTROL_VERSIONS = {"none": 1, "grey": 1, "soft_edge": 1, "canny": 1, "depth": 1}
+CONTROL_VERSIONS = {"none": 1, "grey": 1, "soft_edge": 1, "canny": 1, "depth": 1, "low_resolution": 1, "video": 1}
 """Number of each kind's arithmetic: raise it when the same frames would give another condition."""
 
 
@@ -33,13 +34,16 @@ def build_control(config: ControlConfig) -> Control:
     All kinds are scaled alike over the whole clip, so that they do not flicker. `grey` is the blurred grey picture as
     it is; `soft_edge` is the length of its gradient, `canny` the binary edges of Canny (1986), both relative to the
     clip's strongest gradients; `depth` is inverse depth (near is bright) between the clip's farthest and nearest;
-    `none` is all zeros.
+    `low_resolution` is the mean of `factor` x `factor` pixels, enlarged again bicubically, and `video` the video as it
+    is, both RGB; `none` is all zeros.
 
     Raises:
         UsageError: for a depth model that cannot be loaded.
     """
     if config.model is None:
-        return {"none": _nothing, "grey": _grey, "soft_edge": _soft_edge, "canny": _canny}[config.kind]
+        low_resolution = partial(_low_resolution, factor=config.factor)
+        kinds = {"none": _nothing, "grey": _grey, "soft_edge": _soft_edge, "canny": _canny, "video": _video}
+        return (kinds | {"low_resolution": low_resolution})[config.kind]
     from equivdm.networks.depth import Depth
 
     depth = Depth(config.model)
@@ -52,12 +56,14 @@ def control_map(frames: Frames, config: ControlConfig) -> ControlMap:
 
 
 def control_identity(config: ControlConfig) -> dict[str, str | int]:
-    """Return all that decides the condition of given frames: kind, version, and the model's digest.
+    """Return all that decides the condition of given frames: kind, version, and the model's digest or the factor.
 
     Raises:
         UsageError: for a model that cannot be read.
     """
     identity: dict[str, str | int] = {"kind": config.kind, "version": CONTROL_VERSIONS[config.kind]}
+    if config.kind == "low_resolution":
+        return identity | {"factor": config.factor}
     return identity if config.model is None else identity | {"model": weights_digest(config.model)}
 
 
@@ -84,6 +90,17 @@ def _canny(frames: Frames) -> ControlMap:
         return _nothing(frames)
     # Canny's own gradient is eight times as long: Sobel's kernel without its norm.
     return np.stack([cv2.Canny(_blur(picture), 2 * white, 4 * white, L2gradient=True) for picture in grey])
+
+
+def _low_resolution(frames: Frames, factor: int) -> ControlMap:
+    height, width = frames.shape[1:3]
+    small = (max(1, round(width / factor)), max(1, round(height / factor)))
+    shrunk = (cv2.resize(frame, small, interpolation=cv2.INTER_AREA) for frame in frames)
+    return np.stack([cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in shrunk])
+
+
+def _video(frames: Frames) -> ControlMap:
+    return frames
 
 
 def _between_extremes(maps: Float32[np.ndarray, "time height width"]) -> ControlMap:

@@ -128,11 +128,13 @@ def encode_text(row: Row, job: PreprocessJob, store: Store) -> Row | None:
 
 @step("hints")
 def encode_control(row: Row, job: PreprocessJob, store: Store) -> Row | None:
-    """The dense condition through the backbone's `encode`, as a grey video: black is 0, white is 255."""
+    """The dense condition through the backbone's `encode`, as a video: 0 is black, 255 white, one channel grey."""
     if not _lacks(row, "hints"):
         return None
     control = row.get("control") or read_parts(store, row["have"], ["control"])["control"]
-    frames = np.repeat(from_tensor(control)[..., None], 3, axis=-1)
+    frames = from_tensor(control)
+    if frames.ndim == 3:
+        frames = np.repeat(frames[..., None], 3, axis=-1)
     hint = to_tensor(_encode(job.backbone)(_as_video(frames)))
     return put(row, store.table("hints"), row["keys"]["hints"], hint=hint)
 

@@ -19,9 +19,14 @@ from equivdm.types import Latents, Times, Tokens
 Video = Float[Tensor, "batch 3 frames rows columns"]
 """A batch of RGB videos, -1 to 1."""
 
-Control = Float[Tensor, "batch frames rows columns"] | UInt8[Tensor, "batch frames rows columns"]
-"""A dense condition at pixel size: 0 to 1 as floats, 0 to 255 as bytes; all zeros says that there is none."""
+Grey = Float[Tensor, "batch frames rows columns"] | UInt8[Tensor, "batch frames rows columns"]
+"""One channel."""
 
+Colour = Float[Tensor, "batch frames rows columns 3"] | UInt8[Tensor, "batch frames rows columns 3"]
+"""RGB."""
+
+Control = Grey | Colour
+"""A dense condition at pixel size: 0 to 1 as floats, 0 to 255 as bytes; all zeros says that there is none."""
 
 Text = Tokens | Float[Tensor, "batch words features"]
 """Captions: tokens, or embeddings. What is left of a row behind its end is zero."""
@@ -59,7 +64,7 @@ class Conditions:
         return [Conditions(*part) for part in zip(texts, controls, rates, strict=True)]
 
 
-def control_as_float(control: Control) -> Float[Tensor, "batch frames rows columns"]:
+def control_as_float(control: Control) -> Control:
     """Return the dense condition as floats from 0 to 1."""
     return control.float() / 255 if control.dtype == torch.uint8 else control
 
