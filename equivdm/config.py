@@ -134,10 +134,11 @@ class NoiseConfig(Config):
 class ControlConfig(Config):
     """The dense condition beside the caption."""
 
-    kind: Literal["none", "grey", "soft_edge", "canny", "depth", "low_resolution", "video"] = "soft_edge"
+    kind: Literal["none", "grey", "soft_edge", "canny", "depth", "low_resolution", "video", "file"] = "soft_edge"
     """`grey`: blurred grey copy of the video, to be repainted; `soft_edge`: smoothed gradient magnitude; `canny`:
     binary edges; `depth`: a network's, near is bright; `low_resolution`: the video shrunk and enlarged again, to be
-    refined; `video`: the video itself, both in colour; `none`: the model has noise and caption only."""
+    refined; `video`: the video itself, both in colour; `file`: pictures beside the video, such as a renderer's, in
+    `NAME.control/` (docs/preprocess.md); `none`: the model has noise and caption only."""
     factor: int = Field(default=4, ge=2)
     """Of `low_resolution`: how many times smaller each side is."""
     model: str | None = None

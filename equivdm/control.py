@@ -9,6 +9,7 @@ from jaxtyping import Float32
 
 from equivdm.arrays import ControlMap, Frames
 from equivdm.config import ControlConfig
+from equivdm.errors import UsageError
 from equivdm.networks.weights import weights_digest
 
 _SIGMA = 0.8
@@ -24,7 +25,16 @@ _WHITE = 99.0
 Control = Callable[[Frames], ControlMap]
 """From a clip to its dense condition, 0 to 255."""
 
-CONTROL_VERSIONS = {"none": 1, "grey": 1, "soft_edge": 1, "canny": 1, "depth": 1, "low_resolution": 1, "video": 1}
+CONTROL_VERSIONS = {
+    "none": 1,
+    "grey": 1,
+    "soft_edge": 1,
+    "canny": 1,
+    "depth": 1,
+    "low_resolution": 1,
+    "video": 1,
+    "file": 1,
+}
 """Number of each kind's arithmetic: raise it when the same frames would give another condition."""
 
 
@@ -38,8 +48,10 @@ def build_control(config: ControlConfig) -> Control:
     is, both RGB; `none` is all zeros.
 
     Raises:
-        UsageError: for a depth model that cannot be loaded.
+        UsageError: for a depth model that cannot be loaded, and for kind=file, which `read_control` reads.
     """
+    if config.kind == "file":
+        raise UsageError("control.kind: got file, wanted another: conditions are computed here, from frames alone")
     if config.model is None:
         low_resolution = partial(_low_resolution, factor=config.factor)
         kinds = {"none": _nothing, "grey": _grey, "soft_edge": _soft_edge, "canny": _canny, "video": _video}
@@ -57,6 +69,8 @@ def control_map(frames: Frames, config: ControlConfig) -> ControlMap:
 
 def control_identity(config: ControlConfig) -> dict[str, str | int]:
     """Return all that decides the condition of given frames: kind, version, and the model's digest or the factor.
+
+    Files beside a video are part of the input: name them by `equivdm.beside.files_digest`.
 
     Raises:
         UsageError: for a model that cannot be read.

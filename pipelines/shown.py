@@ -30,7 +30,8 @@ class Shown(NamedTuple):
     empty: np.ndarray
     """The same of the empty caption."""
     control: np.ndarray | None
-    """uint8 [frames, height, width], or [.., 3] in colour; float16 [32, time, h, w], what stays and what is repainted; None: no form."""
+    """uint8 [frames, height, width], or [.., 3] in colour; float16 [32, time, h, w], what stays and what is repainted;
+    None: no form."""
     nothing: np.ndarray | None
     """What stands for no dense condition, of the same form."""
     fps: float

@@ -1,6 +1,5 @@
 """Flow that lies beside a video, such as a renderer's, at the frames and the size of a clip (docs/flow.md)."""
 
-import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -26,17 +25,6 @@ def find_flow(video: Path) -> Path:
         if place.exists():
             return place
     raise BadFlow(f"no motion vectors beside {video.name}: wanted {video.stem}.flow/ or {video.stem}.flow.npz")
-
-
-def flow_digest(place: Path) -> str:
-    """Return the sha256 of the names and bytes of the files of vectors: part of what names a clip's result."""
-    digest = hashlib.sha256()
-    for path in sorted(place.iterdir()) if place.is_dir() else [place]:
-        with path.open("rb") as file:
-            # The name of an .npz is the video's, and says nothing.
-            name = path.name if place.is_dir() else ""
-            digest.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()
 
 
 def read_flow(

@@ -8,6 +8,7 @@ import torch
 
 from equivdm.config import ControlConfig
 from equivdm.control import build_control, control_identity, control_map
+from equivdm.errors import UsageError
 from equivdm.video.synthetic import render_scene
 
 
@@ -156,6 +157,11 @@ def test_stray_depths_do_not_flatten_the_rest(depth: ControlConfig) -> None:
     frames[0, 10, 10] = 255
     assert (build_control(depth)(frames)[1] == usual[1]).all()
     assert (usual[:, :, 60].min(), usual[:, :, 4].max()) == (255, 0)
+
+
+def test_what_lies_in_files_is_not_computed() -> None:
+    with pytest.raises(UsageError, match=r"^control.kind: got file, wanted another"):
+        build_control(ControlConfig(kind="file"))
 
 
 def test_flat_depth_is_black(depth: ControlConfig) -> None:

@@ -1,7 +1,8 @@
-"""Conditions in colour, from the clips' frames to what a network is shown."""
+"""Conditions in colour, from the clips' frames or from files to what a network is shown."""
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -56,3 +57,30 @@ def test_a_network_for_colour_is_shown_it_and_another_is_refused(job: Preprocess
     check_colour(store, rows, TINY)
     with pytest.raises(UsageError, match=r"^backbone.control_channels: got 1 .* such as a.mp4, wanted 3"):
         check_colour(store, rows, TINY.model_copy(update={"control_channels": 1}))
+
+
+def test_pictures_beside_a_video_are_its_condition_and_part_of_its_content(tmp_path: Path) -> None:
+    video = tmp_path / "videos" / "a.mp4"
+    write_scene(video, seed=1)
+    job = preprocess_job(video.parent, tmp_path / "store", control=ControlConfig(kind="file"), backbone=TINY)
+    (without,) = clips_of(job)
+    assert (without["outcome"], without["error"]) == ("quarantined", "BadControl")
+
+    folder = video.with_suffix(".control")
+    folder.mkdir()
+    for number, frame in enumerate(decode(str(video), range(13), None)):
+        cv2.imwrite(str(folder / f"frame_{number:05d}.png"), frame[..., ::-1] // 2)
+    job = job.model_copy(update={"store": job.store.model_copy(update={"root": str(tmp_path / "with")})})
+    first, store = clips_of(job), open_store(job.store)
+    for part in read_clips(store, [row["key"] for row in first], ("indices", "control")):
+        shown = decode(str(video), part["indices"], (32, 32)).astype(int) // 2
+        assert np.abs(from_tensor(part["control"]).astype(int) - shown).max() <= 1
+    assert clips_of(job) == []
+
+    cv2.imwrite(str(folder / "frame_00003.png"), np.zeros((48, 64, 3), np.uint8))
+    video.touch()  # a version is of the video and its caption
+    again = clips_of(job)
+    assert {row["key"] for row in again}.isdisjoint(row["key"] for row in first)
+    (black,) = (row for row in again if row["window"] == 0)
+    (part,) = read_clips(store, [black["key"]], ("control",))
+    assert [not frame.any() for frame in from_tensor(part["control"])] == [False] * 3 + [True] + [False] * 2
