@@ -15,8 +15,8 @@ Flow = Float32[np.ndarray, "steps height width 2"]
 Mask = Bool[np.ndarray, "steps height width"]
 """True where the statement of the name holds (for `occluded`: the pixel is not seen in the other frame)."""
 
-ControlMap = UInt8[np.ndarray, "time height width"]
-"""A dense condition such as soft edges, one channel, 0 to 255."""
+ControlMap = UInt8[np.ndarray, "time height width"] | UInt8[np.ndarray, "time height width 3"]
+"""A dense condition, 0 to 255: one channel, such as soft edges, or RGB."""
 
 NoiseArray = Float[np.ndarray, "frames channels rows columns"]
 """Noise on a latent grid, one frame per emitted frame."""

@@ -134,9 +134,13 @@ class NoiseConfig(Config):
 class ControlConfig(Config):
     """The dense condition beside the caption."""
 
-    kind: Literal["none", "grey", "soft_edge", "canny", "depth"] = "soft_edge"
+    kind: Literal["none", "grey", "soft_edge", "canny", "depth", "low_resolution", "video", "file"] = "soft_edge"
     """`grey`: blurred grey copy of the video, to be repainted; `soft_edge`: smoothed gradient magnitude; `canny`:
-    binary edges; `depth`: a network's, near is bright; `none`: the model has noise and caption only."""
+    binary edges; `depth`: a network's, near is bright; `low_resolution`: the video shrunk and enlarged again, to be
+    refined; `video`: the video itself, both in colour; `file`: pictures beside the video, such as a renderer's, in
+    `NAME.control/` (docs/preprocess.md); `none`: the model has noise and caption only."""
+    factor: int = Field(default=4, ge=2)
+    """Of `low_resolution`: how many times smaller each side is."""
     model: str | None = None
     """Of `depth`: local path of a folder that transformers' AutoModelForDepthEstimation reads, or of a TorchScript
     file."""
@@ -161,6 +165,8 @@ class TinyConfig(Config):
     """Attention heads; half of them look over space, half over time."""
     patch: int = Field(default=8, ge=2, multiple_of=2)
     """Latent cells along each side of a token."""
+    control_channels: Literal[1, 3] = 1
+    """Of the dense condition: 1 for grey ones, 3 for those in colour, which takes grey ones too."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TinyConfig":
@@ -237,13 +243,13 @@ class LoraConfig(Config):
 class SamplerConfig(Config):
     """How a model's ODE is solved from noise to video."""
 
-    kind: Literal["euler", "heun", "unipc"] = "euler"
-    """`euler` is first order, and works with any model; `heun` and `unipc` are second-order solvers of diffusers, for
-    models of the straight path."""
+    kind: Literal["euler", "ddim", "heun", "unipc"] = "euler"
+    """`ddim` (eta 0) and `euler` are first order, and one but for rounding; `heun` and `unipc` are second-order solvers
+    of diffusers. Any of them goes with any model (docs/render.md)."""
     steps: int = Field(default=8, ge=1)
     """Solver steps; 1 for a one-step student."""
     shift: float = Field(default=1.0, gt=0)
     """Times are shift * s / (1 + (shift - 1) * s) for evenly spaced s: above 1 more of them lie near the noise."""
     guidance: float = Field(default=1.0, ge=0)
     """Classifier-free guidance: how far to go from what the empty prompt gives to what the caption gives, and beyond.
-    1 is none; any other asks the model twice a step. The dense condition is kept for both."""
+    1 is none; any other shows the model both prompts, as a batch of two. The dense condition is kept for both."""

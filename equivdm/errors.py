@@ -14,6 +14,7 @@ EquivdmError
     ├── UnsupportedVideo    whole, as far as one can tell, but of a kind that is not decoded here (final)
     ├── AbsentVideo         a video that is listed, and is not there (tried again)
     ├── BadFlow             motion vectors beside a video are missing, damaged or of another size (final)
+    ├── BadControl          so is the condition beside it (final)
     └── DecoderStopped      the decoder process had to be given up (tried again)
         ├── DecoderCrashed  it ended by itself
         ├── DecoderTimeout  it passed decode.timeout_s
@@ -85,6 +86,12 @@ class AbsentVideo(ItemError):
 
 class BadFlow(ItemError):
     """Motion vectors that should lie beside a video are missing, damaged, or do not fit it."""
+
+    final = True
+
+
+class BadControl(ItemError):
+    """A dense condition that should lie beside a video is missing, damaged, or does not fit it."""
 
     final = True
 

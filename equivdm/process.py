@@ -26,6 +26,8 @@ class Process(Protocol):
     """Noisiest time: where sampling starts, from nothing but noise."""
     last_signal: ClassVar[float]
     """Noisiest time with some data left: a > 0."""
+    levels: ClassVar[int | None]
+    """How many times it tells apart; None: any."""
 
     def weights(self, times: Times) -> tuple[Weight, Weight]:
         """Return a(t) and b(t)."""
@@ -42,6 +44,7 @@ class Straight:
 
     start: ClassVar[float] = 1.0
     last_signal: ClassVar[float] = T_MAX
+    levels: ClassVar[int | None] = None
 
     def weights(self, times: Times) -> tuple[Weight, Weight]:
         """Return 1 - t and t."""
@@ -60,6 +63,7 @@ class VideoCrafter2Process:
 
     start: ClassVar[float] = (STEPS - 1) / STEPS
     last_signal: ClassVar[float] = (STEPS - 1) / STEPS
+    levels: ClassVar[int | None] = STEPS
 
     def weights(self, times: Times) -> tuple[Weight, Weight]:
         """Return sqrt(abar_k) c_k and sqrt(1 - abar_k) of the nearest level."""

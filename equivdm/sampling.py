@@ -1,8 +1,6 @@
 """From noise to video: the probability-flow ODE from the noisiest time of a process to t = 0 (data)."""
 
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import torch
 
@@ -11,10 +9,8 @@ from equivdm.config import SamplerConfig
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
 from equivdm.process import Straight
-from equivdm.types import Latents, Times
-
-Field = Callable[[Latents, float], Latents]
-"""From x_t and t to the prediction, or the velocity."""
+from equivdm.solvers import SECOND_ORDER, Field, second_order, times_of
+from equivdm.types import Latents
 
 
 @torch.no_grad()
@@ -28,9 +24,12 @@ def sample(
 ) -> Latents:
     """Return the latents at t = 0 of the path that starts in `noise` at `diffusion.start`.
 
-    `euler` and `unipc` ask the denoiser once a step; `heun` twice, and once in its last step; with guidance each
-    time for both prompts. None of them adds randomness: the result is a function of the noise, which is how its motion
-    reaches the video.
+    The denoiser is asked once a step, by `heun` twice, and once in its last step. With guidance each call has both
+    prompts, as one batch of twice the size. None of the solvers adds randomness: the result is a function of the
+    noise, which is how its motion reaches the video.
+
+    The samples of a batch do not see each other, but what a network computes of more samples at once may be rounded
+    in another way. Where bits count, give one sample at a time.
 
     Args:
         denoiser: what `diffusion` interprets.
@@ -46,30 +45,27 @@ def sample(
     """
     check_sampler(config, diffusion)
     predict = _predictor(denoiser, conditions, config.guidance, empty)
-    if not isinstance(diffusion.process, Straight):
-        return _ddim(predict, noise, config, diffusion)
-
-    def velocity(x: Latents, t: float) -> Latents:
-        return diffusion.velocity(predict(x, t), x, _times(x, t))
-
-    return _euler(velocity, noise, config, diffusion) if config.kind == "euler" else _diffusers(velocity, noise, config)
+    times = step_times(config, diffusion)
+    if config.kind in SECOND_ORDER:
+        return second_order(predict, noise, config, diffusion, times)
+    if config.kind == "euler" and isinstance(diffusion.process, Straight):
+        return _euler(predict, noise, diffusion, times)
+    return _ddim(predict, noise, diffusion, times)
 
 
 def check_sampler(config: SamplerConfig, diffusion: Diffusion) -> None:
-    """Raise UsageError where a solver does not go with a diffusion.
-
-    Those of diffusers start at t = 1 of the straight path, where noise alone cannot be told from epsilon.
-    """
-    straight = isinstance(diffusion.process, Straight)
-    if config.kind != "euler" and not (straight and diffusion.start == 1):
+    """Raise UsageError where a solver does not go with a diffusion."""
+    process = type(diffusion.process).__name__
+    if config.shift != 1 and not isinstance(diffusion.process, Straight):
         raise UsageError(
-            f"sampler.kind: got {config.kind} for a model that predicts {diffusion.predicts} on "
-            f"{type(diffusion.process).__name__}, wanted euler: set sampler.kind=euler"
-        )
-    if config.shift != 1 and not straight:
-        raise UsageError(
-            f"sampler.shift: got {config.shift} for {type(diffusion.process).__name__}, wanted 1: "
+            f"sampler.shift: got {config.shift} for {process}, wanted 1: "
             "only times of the straight path are shifted; leave it out"
+        )
+    levels = diffusion.process.levels
+    if config.kind in SECOND_ORDER and levels and config.steps >= levels:
+        raise UsageError(
+            f"sampler.steps: got {config.steps} of {config.kind} for {process}, wanted at most {levels - 1}: "
+            "it has no more levels, and a step must lead from one to another"
         )
 
 
@@ -77,6 +73,19 @@ def sampling_times(config: SamplerConfig, start: float) -> list[float]:
     """Return steps + 1 falling times from `start` to 0: start * shift s / (1 + (shift - 1) s) for evenly spaced s."""
     even = (1 - step / config.steps for step in range(config.steps + 1))
     return [start * (config.shift * s / (1 + (config.shift - 1) * s)) for s in even]
+
+
+def step_times(config: SamplerConfig, diffusion: Diffusion) -> list[float]:
+    """Return the times that a solver steps over, from the start to 0.
+
+    They are `sampling_times`. Of a process with so many levels, `euler` alone: the other solvers go evenly from its
+    noisiest level to the cleanest with noise, as models of such a process are published; the last step is the rest.
+    """
+    levels = diffusion.process.levels
+    if config.kind == "euler" or levels is None or config.steps == 1:
+        return sampling_times(config, diffusion.start)
+    first, last = diffusion.start, 1 / levels
+    return [*(first + (last - first) * step / (config.steps - 1) for step in range(config.steps)), 0.0]
 
 
 def guided(toward: Latents, away: Latents, guidance: float) -> Latents:
@@ -94,59 +103,36 @@ def euler_step(x: Latents, v: Latents, t: float, t_next: float) -> Latents:
 
 def ddim_step(x: Latents, prediction: Latents, t: float, t_next: float, diffusion: Diffusion) -> Latents:
     """x_{t'} = a' x_0 + b' eps, DDIM with eta = 0 (Song et al. 2021, eq. 12). On the straight path `euler_step`."""
-    x0, eps = diffusion.split(prediction, x, _times(x, t))
-    return diffusion.add_noise(x0, eps, _times(x, t_next))
+    x0, eps = diffusion.split(prediction, x, times_of(x, t))
+    return diffusion.add_noise(x0, eps, times_of(x, t_next))
 
 
 def _predictor(denoiser: Denoiser, conditions: Conditions, guidance: float, empty: Conditions | None) -> Field:
-    def plain(x: Latents, t: float) -> Latents:
-        return denoiser(x, _times(x, t), conditions)
-
     if guidance == 1:
-        return plain
+        return lambda x, t: denoiser(x, times_of(x, t), conditions)
     if empty is None:
         raise ValueError(f"guidance: got {guidance} without conditions of the empty prompt: give them as `empty`")
-    return lambda x, t: guided(plain(x, t), denoiser(x, _times(x, t), empty), guidance)
+    both = conditions.beside(empty)
+
+    def pair(x: Latents, t: float) -> Latents:
+        twice = torch.cat([x, x])
+        toward, away = denoiser(twice, times_of(twice, t), both).chunk(2)
+        return guided(toward, away, guidance)
+
+    return pair
 
 
-def _euler(velocity: Field, noise: Latents, config: SamplerConfig, diffusion: Diffusion) -> Latents:
+def _euler(predict: Field, noise: Latents, diffusion: Diffusion, times: list[float]) -> Latents:
     x = noise
-    for t, t_next in pairwise(sampling_times(config, diffusion.start)):
-        x = euler_step(x, velocity(x, t), t, t_next)
+    for t, t_next in pairwise(times):
+        x = euler_step(x, diffusion.velocity(predict(x, t), x, times_of(x, t)), t, t_next)
     return x
 
 
-def _ddim(predict: Field, noise: Latents, config: SamplerConfig, diffusion: Diffusion) -> Latents:
-    *times, last, _ = sampling_times(config, diffusion.start)
+def _ddim(predict: Field, noise: Latents, diffusion: Diffusion, times: list[float]) -> Latents:
+    *asked, last, _ = times
     x = noise
-    for t, t_next in pairwise([*times, last]):
+    for t, t_next in pairwise([*asked, last]):
         x = ddim_step(x, predict(x, t), t, t_next, diffusion)
     # A process may have noise at its last level: the video is x_0.
-    return diffusion.clean(predict(x, last), x, _times(x, last))
-
-
-def _diffusers(velocity: Field, noise: Latents, config: SamplerConfig) -> Latents:
-    scheduler = _scheduler(config)
-    scheduler.set_timesteps(config.steps, device=noise.device)
-    scheduler.set_begin_index(0)
-    x = noise
-    # UniPC rounds its time steps to integers of 1000: the exact time is the scheduler's sigma.
-    for timestep, sigma in zip(scheduler.timesteps, scheduler.sigmas.tolist(), strict=False):
-        x = scheduler.step(velocity(x, sigma), timestep, x, return_dict=False)[0]
-    return x
-
-
-def _scheduler(config: SamplerConfig) -> Any:
-    if config.kind == "heun":
-        from diffusers.schedulers.scheduling_flow_match_heun_discrete import FlowMatchHeunDiscreteScheduler
-
-        return FlowMatchHeunDiscreteScheduler(shift=config.shift)
-    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
-
-    return UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=config.shift, solver_order=2
-    )
-
-
-def _times(x: Latents, t: float) -> Times:
-    return torch.full((x.shape[0],), t, device=x.device)
+    return diffusion.clean(predict(x, last), x, times_of(x, last))

@@ -21,6 +21,7 @@ from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.models import STUDENT_SAMPLER, ModelRecord, newest_model, open_weights
 from pipelines.session import Part, Run
+from pipelines.shown import check_colour
 from pipelines.stages import check_clips
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
@@ -37,6 +38,7 @@ def run(config: DistillJob) -> TrainSummary:
     teacher = newest_model(store, config.teacher)
     chosen = select_clips(store, config.data)
     check_clips(chosen, teacher.backbone)
+    check_colour(store, chosen, teacher.backbone)
     clips = [row["key"] for row in chosen]
     # Resolved, so that the student's row says what it was made with.
     config = config.model_copy(update={"noise": config.noise or teacher.noise})

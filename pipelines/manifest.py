@@ -11,9 +11,9 @@ from typing import cast
 
 import pyarrow as pa
 
+from equivdm.beside import files_digest
 from equivdm.config import DecodeConfig
 from equivdm.errors import ItemError
-from equivdm.flow.files import flow_digest
 from equivdm.video.sandbox import Sandbox
 from equivdm.video.windows import shortage, windows
 from pipelines.arrow import compute
@@ -23,7 +23,7 @@ from pipelines.config import PreprocessJob
 from pipelines.identity import content_id, fingerprint, item_key, item_keys
 from pipelines.record import Draft
 from pipelines.settings import SourceConfig
-from pipelines.sources import flow_beside, open_source, source_file
+from pipelines.sources import control_beside, flow_beside, open_source, source_file
 from pipelines.states import States, is_settled
 from pipelines.steps import ITEM_FAULTS, NOBODY, failure, settle, spread
 from pipelines.store import Store
@@ -43,7 +43,9 @@ _BATCH = 250_000
 def layout_of(job: PreprocessJob) -> str:
     """Return the fingerprint of all that decides which windows a video has."""
     parts = {"clip": job.clip.model_dump(mode="json"), "shots": job.shots.model_dump(), "flow": job.flow.kind == "file"}
-    return fingerprint({"stage": "manifest", "version": VERSION, **parts})
+    # Left out where there is none: manifests from before there were such conditions keep their names.
+    beside = {"control": True} if job.control.kind == "file" else {}
+    return fingerprint({"stage": "manifest", "version": VERSION, **parts, **beside})
 
 
 def manifest_keys(videos: pa.Table, layout: str) -> pa.Array:
@@ -147,11 +149,14 @@ _NO_WINDOW: Row = {"window": -1, "shot": -1, "indices": [], "fps": 0.0, "source_
 
 
 def _content(identity: str, row: Row, job: PreprocessJob) -> str:
-    """Return what names the content that clips are made of: the video, and its motion vectors where they are read."""
-    if job.flow.kind != "file":
-        return identity
-    with flow_beside(job.source, row["source"]) as place:
-        return item_key(identity, flow_digest(place))
+    """Return what names the content that clips are made of: the video, and what is read from files beside it."""
+    if job.flow.kind == "file":
+        with flow_beside(job.source, row["source"]) as place:
+            identity = item_key(identity, files_digest(place))
+    if job.control.kind == "file":
+        with control_beside(job.source, row["source"]) as place:
+            identity = item_key(identity, "control", files_digest(place))
+    return identity
 
 
 def _windows_of(path: str, job: PreprocessJob, content: str) -> list[Row]:

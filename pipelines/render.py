@@ -18,7 +18,7 @@ from pipelines.draw import draw_noise
 from pipelines.identity import fingerprint, item_key
 from pipelines.models import ModelRecord, load_denoiser, newest_model
 from pipelines.record import Draft, recording
-from pipelines.shown import COLUMNS, Shown, columns_of, conditions_of, shown
+from pipelines.shown import COLUMNS, Shown, check_colour, columns_of, conditions_of, shown
 from pipelines.stages import check_clips
 from pipelines.steps import NOBODY, actor_pool, settle, step
 from pipelines.store import Store, open_store
@@ -61,6 +61,7 @@ def inputs(config: RenderJob, store: Store) -> tuple[Table, Items]:
     own = render_fingerprint(config, model)
     clips = select_clips(store, config.data)
     check_clips(clips, model.backbone)
+    check_colour(store, clips, model.backbone)
     return store.table("videos"), as_items(
         [
             {

@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pipelines.clips import Files
+from equivdm.backbones import backbone_of
+from equivdm.config import BackboneConfig
+from equivdm.errors import UsageError
+from pipelines.clips import Files, locate, read_parts
 from pipelines.schemas import from_tensor
+from pipelines.store import Store
 from pipelines.tables import Row
 
 if TYPE_CHECKING:
@@ -26,7 +30,8 @@ class Shown(NamedTuple):
     empty: np.ndarray
     """The same of the empty caption."""
     control: np.ndarray | None
-    """uint8 [frames, height, width]; float16 [32, time, h, w], what stays and what is repainted; None: no form."""
+    """uint8 [frames, height, width], or [.., 3] in colour; float16 [32, time, h, w], what stays and what is repainted;
+    None: no form."""
     nothing: np.ndarray | None
     """What stands for no dense condition, of the same form."""
     fps: float
@@ -34,6 +39,21 @@ class Shown(NamedTuple):
     def given(self, text: bool, control: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """Return caption and dense condition, each as it is or what stands for none."""
         return self.text if text else self.empty, self.control if control else self.nothing
+
+
+def check_colour(store: Store, clips: Sequence[Row], config: BackboneConfig) -> None:
+    """Raise UsageError where clips have their condition in colour, and a network takes grey ones only.
+
+    One clip is read: those of a selection are of one preprocess job.
+    """
+    if backbone_of(config).takes_colour:
+        return
+    (files,) = locate(store, clips[:1], ("control",))
+    if len(read_parts(store, files, ("control",))["control"]["shape"]) == 4:
+        raise UsageError(
+            f"backbone.control_channels: got 1 for clips with a condition in colour, such as {clips[0]['path']}, "
+            "wanted 3: train a network with backbone.control_channels=3, or preprocess with a grey control"
+        )
 
 
 def columns_of(files: Files) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from equivdm.control_files import find_control
 from equivdm.errors import AbsentVideo, UsageError
 from equivdm.flow.files import find_flow
 from pipelines.arrow import compute
@@ -71,17 +72,30 @@ def source_file(config: SourceConfig, source: str) -> Iterator[str]:
 @contextmanager
 def flow_beside(config: SourceConfig, source: str) -> Iterator[Path]:
     """Give the local place of a video's motion vectors, NAME.flow/ or NAME.flow.npz. Raises BadFlow without any."""
+    with _beside(config, source, (".flow", ".flow.npz")) as video:
+        yield find_flow(video)
+
+
+@contextmanager
+def control_beside(config: SourceConfig, source: str) -> Iterator[Path]:
+    """Give the local place of a video's condition, NAME.control/. Raises BadControl without one."""
+    with _beside(config, source, (".control",)) as video:
+        yield find_control(video)
+
+
+@contextmanager
+def _beside(config: SourceConfig, source: str, endings: Sequence[str]) -> Iterator[Path]:
+    """Give a video's local path, beside which lies what of NAME with these endings there is; not the video itself."""
     filesystem, _ = open_source(config)
     if isinstance(filesystem, LocalFileSystem):
-        yield find_flow(Path(source))
+        yield Path(source)
         return
     with tempfile.TemporaryDirectory(prefix="equivdm-") as folder:
-        local = Path(folder, posixpath.basename(source))
         stem = posixpath.splitext(source)[0]
-        for place in (f"{stem}.flow", f"{stem}.flow.npz"):
+        for place in (stem + ending for ending in endings):
             if filesystem.exists(place):
                 filesystem.get(place, str(Path(folder, posixpath.basename(place))), recursive=True)
-        yield find_flow(local)
+        yield Path(folder, posixpath.basename(source))
 
 
 def list_videos(config: SourceConfig) -> pa.Table:

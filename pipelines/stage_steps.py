@@ -11,11 +11,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from equivdm.arrays import Frames
+from equivdm.arrays import ControlMap, Frames
 from equivdm.backbones import backbone_of
 from equivdm.backbones.backbone import TextEncoder
 from equivdm.config import BackboneConfig, ControlConfig, FlowConfig, OcclusionConfig
 from equivdm.control import Control, build_control
+from equivdm.control_files import read_control
 from equivdm.flow import Estimator, build_estimator, flow_statistics, occlusion_of, shrink_flow
 from equivdm.flow.files import read_flow
 from equivdm.noise import MotionPlan, plan_motion
@@ -26,7 +27,7 @@ from pipelines.config import PreprocessJob
 from pipelines.filters import judge
 from pipelines.manifest import sandbox
 from pipelines.schemas import LOOKS_STATISTICS, MOTION_STATISTICS, from_tensor, to_tensor
-from pipelines.sources import flow_beside, source_file
+from pipelines.sources import control_beside, flow_beside, source_file
 from pipelines.stages import OF_PIXELS
 from pipelines.steps import put, receipt_of, step, with_part
 from pipelines.store import Store
@@ -112,7 +113,7 @@ def make_control(row: Row, job: PreprocessJob, store: Store) -> Row | None:
     """The dense condition of the frames, where the backbone takes one."""
     if not _lacks(row, "controls"):
         return None
-    control = to_tensor(_control(job.control)(_pixels(row)))
+    control = to_tensor(_read_control(row, job) if job.control.kind == "file" else _control(job.control)(_pixels(row)))
     return put(row, store.table("controls"), row["keys"]["controls"], control=control) | {"control": control}
 
 
@@ -128,11 +129,13 @@ def encode_text(row: Row, job: PreprocessJob, store: Store) -> Row | None:
 
 @step("hints")
 def encode_control(row: Row, job: PreprocessJob, store: Store) -> Row | None:
-    """The dense condition through the backbone's `encode`, as a grey video: black is 0, white is 255."""
+    """The dense condition through the backbone's `encode`, as a video: 0 is black, 255 white, one channel grey."""
     if not _lacks(row, "hints"):
         return None
     control = row.get("control") or read_parts(store, row["have"], ["control"])["control"]
-    frames = np.repeat(from_tensor(control)[..., None], 3, axis=-1)
+    frames = from_tensor(control)
+    if frames.ndim == 3:
+        frames = np.repeat(frames[..., None], 3, axis=-1)
     hint = to_tensor(_encode(job.backbone)(_as_video(frames)))
     return put(row, store.table("hints"), row["keys"]["hints"], hint=hint)
 
@@ -182,6 +185,13 @@ def _read_flow(row: Row, job: PreprocessJob) -> tuple[np.ndarray, np.ndarray | N
     with source_file(job.source, row["source"]) as local, flow_beside(job.source, row["source"]) as place:
         info = sandbox(job.decode).probe(local)
         return read_flow(place, row["indices"], info, (row["height"], row["width"]))
+
+
+def _read_control(row: Row, job: PreprocessJob) -> ControlMap:
+    """Read the condition that lies beside the video, at the clip's size."""
+    with source_file(job.source, row["source"]) as local, control_beside(job.source, row["source"]) as place:
+        info = sandbox(job.decode).probe(local)
+        return read_control(place, row["indices"], info, (row["height"], row["width"]))
 
 
 def _flow(stored: dict[str, Any] | None) -> np.ndarray | None:

@@ -21,6 +21,7 @@ from pipelines.identity import fingerprint
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
 from pipelines.models import ModelRecord
 from pipelines.session import Part, Run
+from pipelines.shown import check_colour
 from pipelines.stages import check_clips
 from pipelines.start import check_adapters, first_network, start_identity, start_of
 from pipelines.store import Store, open_store
@@ -36,6 +37,7 @@ def run(config: TrainJob) -> TrainSummary:
     store, backbone = open_store(config.store), backbone_of(config.backbone)
     chosen = select_clips(store, config.data)
     check_clips(chosen, config.backbone)
+    check_colour(store, chosen, config.backbone)
     for height, width in {(row["height"], row["width"]) for row in chosen}:
         try:
             backbone.check_size(height, width)

@@ -83,9 +83,9 @@ def test_tracking_of_a_shift_is_one_and_of_other_noise_none() -> None:
 @pytest.mark.parametrize(
     ("case", "bars"),
     [
-        pytest.param("a", 4, marks=pytest.mark.ray),
-        ("b", 2),
-        ("c", 2),
+        pytest.param("a", 4, marks=[pytest.mark.ray, pytest.mark.slow]),
+        pytest.param("b", 2, marks=pytest.mark.slow),
+        pytest.param("c", 2, marks=pytest.mark.slow),
         pytest.param("d", 2, marks=pytest.mark.ray),
         ("e", 2),
     ],

@@ -114,6 +114,11 @@ class Backbone(Protocol):
 
         return materialise(self.open_exported(folder), "cpu")
 
+    @property
+    def takes_colour(self) -> bool:
+        """Whether its dense condition may be in colour."""
+        return True
+
     def codec_identity(self) -> dict[str, Any]:
         """Return what decides a clip's latents, for its fingerprint: the size of the network is no part of it."""
         return {"kind": self.kind, "version": self.codec_version, **self.codec_parts()}

@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from equivdm.backbones.geometry import Geometry
 from equivdm.networks.deferred import Reader
@@ -21,15 +22,24 @@ Video = Float[Tensor, "batch 3 frames rows columns"]
 VideoChunk = Float[Tensor, "batch 3 _ rows columns"]
 """Some of their frames: their number differs from chunk to chunk."""
 
-Control = Float[Tensor, "batch frames rows columns"] | UInt8[Tensor, "batch frames rows columns"]
-"""A dense condition at pixel size: 0 to 1 as floats, 0 to 255 as bytes; all zeros says that there is none."""
+Grey = Float[Tensor, "batch frames rows columns"] | UInt8[Tensor, "batch frames rows columns"]
+"""One channel."""
 
+Colour = Float[Tensor, "batch frames rows columns 3"] | UInt8[Tensor, "batch frames rows columns 3"]
+"""RGB."""
+
+Control = Grey | Colour
+"""A dense condition at pixel size: 0 to 1 as floats, 0 to 255 as bytes; all zeros says that there is none."""
 
 Text = Tokens | Float[Tensor, "batch words features"]
 """Captions: tokens, or embeddings. What is left of a row behind its end is zero."""
 
 Hint = Float[Tensor, "batch planes time height width"]
 """What VACE is shown, on the grid of the latents: 16 planes of latents that stay, 16 of those to be repainted."""
+
+
+Features = Float[Tensor, "batch _places _width"]
+"""What an inner layer says of each place of a video; layers differ in both."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,12 @@ class Conditions:
         control = None if self.control is None else self.control.to(device)
         return Conditions(self.text.to(device), control, self.fps.to(device))
 
+    def beside(self, others: "Conditions") -> "Conditions":
+        """Return those of these samples, then of `others`, as one batch; the shorter texts end in zeros."""
+        texts = pad_sequence([*self.text, *others.text], batch_first=True)
+        shown = [each for each in (self.control, others.control) if each is not None]
+        return Conditions(texts, torch.cat(shown) if shown else None, torch.cat([self.fps, others.fps]))
+
     def split(self, count: int) -> list["Conditions"]:
         """Return those of the first samples, the next, and so on: `count` parts where it divides the samples."""
         texts, rates = self.text.chunk(count), self.fps.chunk(count)
@@ -55,7 +71,7 @@ class Conditions:
         return [Conditions(*part) for part in zip(texts, controls, rates, strict=True)]
 
 
-def control_as_float(control: Control) -> Float[Tensor, "batch frames rows columns"]:
+def control_as_float(control: Control) -> Control:
     """Return the dense condition as floats from 0 to 1."""
     return control.float() / 255 if control.dtype == torch.uint8 else control
 
@@ -130,6 +146,15 @@ class DenoiserModule(nn.Module):
     def body(self) -> nn.Module:
         """The network that adapters are of: itself, unless it wraps another."""
         return self
+
+    @property
+    def feature_layers(self) -> Mapping[str, int]:
+        """Names, in the order of their calls, and channels of the layers that a head on features sees."""
+        raise NotImplementedError
+
+    def as_features(self, output: Tensor, batch: int) -> Features:
+        """Return the output of such a layer, for so many videos, as features."""
+        raise NotImplementedError
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the prediction at x_t = `latents`, t = `times`."""

@@ -50,7 +50,7 @@ def flow_identity(config: FlowConfig) -> dict[str, str | int]:
     """Return all that decides the flow of given frames: kind, version, and the kind's own settings and weights.
 
     Occlusion is no part of it, nor what changes rounding only: the device and the batch. With `file` the vectors are
-    part of the input: name them by `equivdm.flow.files.flow_digest`, beside the video.
+    part of the input: name them by `equivdm.beside.files_digest`, beside the video.
 
     Raises:
         UsageError: for weights that cannot be read.

@@ -1,6 +1,5 @@
 """Flow that lies beside a video, such as a renderer's, at the frames and the size of a clip (docs/flow.md)."""
 
-import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -29,17 +28,6 @@ def find_flow(video: Path) -> Path:
     raise BadFlow(f"no motion vectors beside {video.name}: wanted {video.stem}.flow/ or {video.stem}.flow.npz")
 
 
-def flow_digest(place: Path) -> str:
-    """Return the sha256 of the names and bytes of the files of vectors: part of what names a clip's result."""
-    digest = hashlib.sha256()
-    for path in sorted(place.iterdir()) if place.is_dir() else [place]:
-        with path.open("rb") as file:
-            # The name of an .npz is the video's, and says nothing.
-            name = path.name if place.is_dir() else ""
-            digest.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
 def read_flow(place: Path, indices: Sequence[int], video: VideoInfo, size: Shape) -> tuple[Flow, Flow | None]:
     """Return the flow between the frames of a clip, as `decode` shows them: cropped alike, vectors scaled alike.
 
@@ -50,7 +38,7 @@ def read_flow(place: Path, indices: Sequence[int], video: VideoInfo, size: Shape
         place: what `find_flow` returns.
         indices: frame numbers of the clip, at least two, never falling.
         video: what `probe` says of the video.
-        size: (height, width) of the clip, or how it lies on the video, as `decode` is told.
+        size: (height, width) of the clip, or how a model's frames lie on the video, as `decode` is told.
 
     Returns:
         Forward and backward flow; None for the second where the files have none. It is not guessed: minus the forward
@@ -101,11 +89,9 @@ def _fitted(field: Field, video: VideoInfo, size: Shape) -> Float32[np.ndarray, 
     if size is None:
         return field
     if isinstance(size, Fit):
-        crop, shown = size.stored(video.height, video.width), (size.inner.rows, size.inner.columns)
-    else:
-        crop, shown = centred_crop(video.height, video.width, video.aspect, size), size
+        return size.apply_flow(field)
+    crop = centred_crop(video.height, video.width, video.aspect, size)
     # Cubic interpolation, which pictures are enlarged by, would overshoot at the edges of objects.
-    interpolation = cv2.INTER_AREA if crop.shrinks_to(shown) else cv2.INTER_LINEAR
-    scaled = cv2.resize(np.ascontiguousarray(field[crop.part]), shown[::-1], interpolation=interpolation)
-    scaled = scaled * np.array([shown[1] / crop.columns, shown[0] / crop.rows], np.float32)
-    return size.with_border(scaled) if isinstance(size, Fit) else scaled
+    interpolation = cv2.INTER_AREA if crop.shrinks_to(size) else cv2.INTER_LINEAR
+    scaled = cv2.resize(np.ascontiguousarray(field[crop.part]), size[::-1], interpolation=interpolation)
+    return scaled * np.array([size[1] / crop.columns, size[0] / crop.rows], np.float32)

@@ -9,9 +9,6 @@ from equivdm.footprint.base import Linear, Micro
 _FINE, _COARSE = 16, 32
 """Channels of the convolutions."""
 
-_PLANES = 3 + 4 + 1
-"""Of the input: latents, dense condition, clock."""
-
 
 @dataclass(frozen=True)
 class TinyFootprint:
@@ -39,8 +36,13 @@ class TinyFootprint:
         return max(7 * d * d, d * VOCABULARY, d * patch, 2 * d * (2 * _FINE + _COARSE), 18 * _COARSE * _COARSE)
 
     @property
+    def _planes(self) -> int:
+        """Of the input: latents, dense condition, clock."""
+        return 3 + 4 * self.config.control_channels + 1
+
+    @property
     def _convolutions(self) -> int:
-        pairs = [(_PLANES, _FINE), (2 * _FINE, _FINE), (_COARSE, _COARSE), (2 * _COARSE, _COARSE), (_FINE, 3)]
+        pairs = [(self._planes, _FINE), (2 * _FINE, _FINE), (_COARSE, _COARSE), (2 * _COARSE, _COARSE), (_FINE, 3)]
         cubes = sum(9 * inputs * outputs + outputs for inputs, outputs in pairs)
         return cubes + 4 * _FINE * _COARSE + _COARSE + _COARSE * 4 * _FINE + 4 * _FINE
 
@@ -71,6 +73,6 @@ class TinyFootprint:
         tokens = cells / patch**2
         places = micro.rows * micro.columns / patch**2
         block = 2 * tokens * 12 * d * d + 4 * tokens * (places + micro.frames) * d / 2
-        fine = 9 * (_PLANES * _FINE + 2 * _FINE * _FINE + _FINE * 3)
+        fine = 9 * (self._planes * _FINE + 2 * _FINE * _FINE + _FINE * 3)
         coarse = (4 * _FINE * _COARSE + 9 * 3 * _COARSE * _COARSE + 4 * _COARSE * _FINE) / 4
         return self.config.depth * block + 2 * cells * (fine + coarse) + 2 * tokens * 2 * _COARSE * patch**2 / 4 * d

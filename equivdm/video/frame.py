@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 
 from equivdm.arrays import Picture
 from equivdm.errors import UnsupportedVideo
@@ -16,12 +16,15 @@ from equivdm.video.crop import Crop, centred_crop
 Size = tuple[int, int]
 """Height and width in pixels."""
 
-Inner = Shaped[np.ndarray, "_ _ channels"]
-"""Pixels or vectors of one size before, and of another after."""
-
 AnyPicture = UInt8[np.ndarray, "_ _ 3"]
 AnyFrames = UInt8[np.ndarray, "time _ _ 3"]
 """RGB of one size before, and of another after."""
+
+Field = Float32[np.ndarray, "_ _ 2"]
+"""One step of flow, likewise."""
+
+AnyMap = Shaped[np.ndarray, "_ _ *channels"]
+"""Numbers of any kind for each pixel."""
 
 _LARGEST = 16384
 """Pixels along a side that H.264 can have at most."""
@@ -44,14 +47,22 @@ class Fit:
 
     def apply(self, picture: AnyPicture) -> Picture:
         """Return the model's frame of an upright picture, whose pixels need not be square."""
-        shown = np.ascontiguousarray(picture[self.stored(picture.shape[0], picture.shape[1]).part])
-        return self.with_border(_scaled(shown, (self.inner.rows, self.inner.columns)))
+        shown = np.ascontiguousarray(picture[self._stored(picture.shape[0], picture.shape[1]).part])
+        return self._bordered(_scaled(shown, (self.inner.rows, self.inner.columns)))
 
-    def with_border(self, shown: Inner) -> Inner:
-        """Put the border around what is shown at the size of `inner`: a picture, or a field of flow."""
-        below, right = (whole - part for whole, part in zip(self.size, _end(self.inner), strict=True))
-        # A black border would be an edge to controls, and a still region to the flow; repeated pixels are neither.
-        return cv2.copyMakeBorder(shown, self.inner.top, below, self.inner.left, right, cv2.BORDER_REPLICATE)
+    def apply_map(self, values: AnyMap) -> AnyMap:
+        """Return on the model's frame what lies on the upright picture: flow, in its own pixels, or a condition."""
+        crop, size = self._stored(values.shape[0], values.shape[1]), (self.inner.rows, self.inner.columns)
+        # Cubic interpolation, which pictures are enlarged by, would overshoot at the edges of objects.
+        interpolation = cv2.INTER_AREA if crop.shrinks_to(size) else cv2.INTER_LINEAR
+        part = np.ascontiguousarray(values[crop.part])
+        return self._bordered(cv2.resize(part, size[::-1], interpolation=interpolation))
+
+    def apply_flow(self, field: Field) -> Field:
+        """Return flow on the model's frame, in its pixels, of flow on the upright picture, in pixels of that."""
+        crop = self._stored(field.shape[0], field.shape[1])
+        longer = (self.inner.columns / crop.columns, self.inner.rows / crop.rows)
+        return self.apply_map(field) * np.array(longer, np.float32)
 
     def undo(self, frames: AnyFrames) -> AnyFrames:
         """Return the model's frames at the size `output`: as they are, or as the shown part of the displayed source."""
@@ -60,8 +71,13 @@ class Fit:
         inner = frames[:, *self.inner.part]
         return np.stack([_scaled(np.ascontiguousarray(frame), self.output) for frame in inner])
 
-    def stored(self, rows: int, columns: int) -> Crop:
-        """Return the part in the pixels of an upright picture of another size, which need not be square."""
+    def _bordered(self, inner: np.ndarray) -> np.ndarray:
+        below, right = (whole - part for whole, part in zip(self.size, _end(self.inner), strict=True))
+        # A black border would be an edge to controls, and a still region to the flow; repeated pixels are neither.
+        return cv2.copyMakeBorder(inner, self.inner.top, below, self.inner.left, right, cv2.BORDER_REPLICATE)
+
+    def _stored(self, rows: int, columns: int) -> Crop:
+        """The part in the pixels of a picture of another size."""
         top, left = _moved((self.part.top, self.part.left), self.display, (rows, columns))
         bottom, right = _moved(_end(self.part), self.display, (rows, columns))
         top, left = min(top, rows - 1), min(left, columns - 1)

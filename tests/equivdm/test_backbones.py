@@ -117,6 +117,29 @@ def test_bytes_and_floats_are_the_same_condition() -> None:
     torch.testing.assert_close(as_bytes, denoiser(x, t, Conditions(tokens, control.float() / 255, torch.ones(1))))
 
 
+def test_grey_is_a_colour_and_each_channel_of_each_frame_has_its_place() -> None:
+    denoiser = awake(SMALL.model_copy(update={"control_channels": 3}))
+    x, t = torch.randn(1, 3, 2, 8, 8), torch.tensor([0.5])
+    tokens, grey = torch.zeros(1, 16, dtype=torch.int64), torch.randint(0, 256, (1, 2, 16, 16)).to(torch.uint8)
+
+    def told(control: torch.Tensor) -> torch.Tensor:
+        return denoiser(x, t, Conditions(tokens, control, torch.ones(1)))
+
+    as_colour = grey[..., None].expand(-1, -1, -1, -1, 3).contiguous()
+    assert torch.equal(told(grey), told(as_colour))
+    torch.testing.assert_close(told(as_colour), told(as_colour.float() / 255))
+    for frame in range(2):
+        red = as_colour.clone()
+        red[:, frame, :, :, 0] = 255 - red[:, frame, :, :, 0]
+        change = (told(red) - told(as_colour)).abs().amax((0, 1, 3, 4))
+        assert change[frame] > 0
+        assert not torch.equal(told(red), told(red.flip(-1)))
+    with pytest.raises(
+        ValueError, match=r"got a dense condition in colour, wanted grey: set backbone.control_channels=3"
+    ):
+        awake()(x, t, Conditions(tokens, as_colour, torch.ones(1)))
+
+
 def test_half_precision_weights_take_and_return_float() -> None:
     denoiser, x = awake().bfloat16(), torch.randn(1, 3, 2, 8, 8)
     assert denoiser(x, torch.tensor([0.5]), conditions(1, 2, 16, 16)).dtype == torch.float32

@@ -79,7 +79,7 @@ def test_settings_do_not_change_under_a_run_and_survive_json(model: type[Config]
         (NoiseConfig, "kind", ["independent"], ["pink"]),
         (PlanConfig, "per_cell", [1, 16], [0, 17]),
         (SamplerConfig, "steps", [1], [0]),
-        (SamplerConfig, "kind", ["heun", "unipc"], ["ddim"]),
+        (SamplerConfig, "kind", ["ddim", "heun", "unipc"], ["ddpm"]),
         (SamplerConfig, "shift", [0.5, 5], [0, -1]),
         (SamplerConfig, "guidance", [0, 12], [-0.1]),
         (TinyConfig, "heads", [2, 6], [3, 0]),

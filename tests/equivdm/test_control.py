@@ -8,6 +8,7 @@ import torch
 
 from equivdm.config import ControlConfig
 from equivdm.control import build_control, control_identity, control_map
+from equivdm.errors import UsageError
 from equivdm.video.synthetic import render_scene
 
 
@@ -59,14 +60,15 @@ def test_contrast_does_not_matter() -> None:
     assert np.abs(full - half).mean() < 4
 
 
-KINDS = ["none", "grey", "soft_edge", "canny"]
+KINDS = ["none", "grey", "soft_edge", "canny", "low_resolution", "video"]
+COLOUR = ("low_resolution", "video")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_condition_has_a_byte_for_every_pixel_also_of_one_frame(kind: str) -> None:
     frames = render_scene(1, frames=1, height=33, width=47).frames
     control = control_map(frames, ControlConfig.model_validate({"kind": kind}))
-    assert control.shape == (1, 33, 47)
+    assert control.shape == ((1, 33, 47, 3) if kind in COLOUR else (1, 33, 47))
     assert control.dtype == np.uint8
 
 
@@ -78,12 +80,35 @@ def test_the_order_of_the_frames_is_that_of_the_conditions(kind: str) -> None:
     np.testing.assert_array_equal(control_map(frames[order], config), control_map(frames, config)[order])
 
 
-@pytest.mark.parametrize("kind", ["grey", "soft_edge"])
+@pytest.mark.parametrize("kind", ["grey", "soft_edge", *COLOUR])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_a_mirrored_video_has_a_mirrored_condition(kind: str, axis: int) -> None:
     frames, config = render_scene(3, frames=2, height=32, width=48).frames, ControlConfig.model_validate({"kind": kind})
     mirrored = control_map(np.ascontiguousarray(np.flip(frames, axis)), config).astype(int)
     assert np.abs(np.flip(mirrored, axis) - control_map(frames, config)).max() <= 1
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_low_resolution_keeps_what_a_small_video_has_and_no_more(factor: int) -> None:
+    """It follows from the means of blocks, and of a smooth video, which has nothing beyond them, it is the video."""
+    config = ControlConfig(kind="low_resolution", factor=factor)
+    sharp = render_scene(1, frames=2, height=64, width=96).frames
+    blocks = sharp.reshape(2, 64 // factor, factor, 96 // factor, factor, 3).mean((2, 4)).round().astype(np.uint8)
+    blurred = blocks.repeat(factor, 1).repeat(factor, 2)
+    assert np.abs(control_map(sharp, config).astype(int) - control_map(blurred, config)).max() <= 2
+    assert (
+        np.abs(np.diff(control_map(sharp, config).astype(int), axis=2)).max()
+        < np.abs(np.diff(sharp.astype(int), axis=2)).max()
+    )
+    y, x = np.mgrid[:64, :96]
+    smooth = np.stack([64 + 2 * x / 2, 220 - 2 * y, 100 + x / 2 + y / 2], -1).astype(np.uint8)[None]
+    inner = np.s_[:, 2 * factor : -2 * factor, 2 * factor : -2 * factor]
+    assert np.abs(control_map(smooth, config).astype(int) - smooth)[inner].max() <= 2
+
+
+def test_the_video_as_a_condition_is_the_video() -> None:
+    frames = render_scene(1, frames=2, height=32, width=48).frames
+    np.testing.assert_array_equal(control_map(frames, ControlConfig(kind="video")), frames)
 
 
 @pytest.mark.parametrize("level", [0, 77, 255])
@@ -134,6 +159,11 @@ def test_stray_depths_do_not_flatten_the_rest(depth: ControlConfig) -> None:
     assert (usual[:, :, 60].min(), usual[:, :, 4].max()) == (255, 0)
 
 
+def test_what_lies_in_files_is_not_computed() -> None:
+    with pytest.raises(UsageError, match=r"^control.kind: got file, wanted another"):
+        build_control(ControlConfig(kind="file"))
+
+
 def test_flat_depth_is_black(depth: ControlConfig) -> None:
     assert not build_control(depth)(np.full((2, 32, 32, 3), 90, np.uint8)).any()
 
@@ -146,4 +176,6 @@ def test_kind_and_model_name_a_condition_and_its_place_does_not(depth: ControlCo
     assert control_identity(depth) == control_identity(ControlConfig(kind="depth", model=str(copy)))
     configs = [depth, ControlConfig(kind="depth", model=str(other))]
     configs += [ControlConfig.model_validate({"kind": kind}) for kind in KINDS]
+    configs += [ControlConfig(kind="low_resolution", factor=2)]
+    assert control_identity(ControlConfig(kind="canny", factor=8)) == control_identity(ControlConfig(kind="canny"))
     assert len({tuple(sorted(control_identity(config).items())) for config in configs}) == len(configs)

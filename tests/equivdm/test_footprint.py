@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
@@ -61,9 +62,9 @@ def told(footprint: Footprint) -> tuple[int, int]:
     return footprint.parameters, footprint.largest
 
 
-@pytest.mark.parametrize(("width", "depth", "patch"), [(16, 1, 4), (96, 3, 8), (48, 2, 2)])
-def test_tiny_has_as_many_weights(width: int, depth: int, patch: int) -> None:
-    config = TinyConfig(width=width, depth=depth, patch=patch)
+@pytest.mark.parametrize(("width", "depth", "patch", "channels"), [(16, 1, 4, 1), (96, 3, 8, 3), (48, 2, 2, 1)])
+def test_tiny_has_as_many_weights(width: int, depth: int, patch: int, channels: Literal[1, 3]) -> None:
+    config = TinyConfig(width=width, depth=depth, patch=patch, control_channels=channels)
     assert told(TinyFootprint(config)) == count(TinyDenoiser(config))
 
 

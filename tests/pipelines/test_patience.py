@@ -74,7 +74,7 @@ def test_a_commit_whose_aftermath_fails_is_made(store: Store, weather: Weather) 
     assert versions(clips) == before + 1
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_in_bad_weather_every_row_is_there_once(store: Store, weather: Weather, seed: int) -> None:
     weather.seed = seed
     weather.__post_init__()

@@ -16,6 +16,9 @@ from tests.pipelines.fit_cases import fit_config, train_job
 from tests.pipelines.hand import clips_of
 from tests.pipelines.videos import preprocess_job, write_scene
 
+in_a_folder = pytest.mark.parametrize("store", ["folder"], indirect=True)
+"""For what a store on S3 could not change: preprocessing there takes seconds."""
+
 
 def counts_of(job: PreprocessJob) -> dict[str, int]:
     table, items = preprocess.inputs(job, open_store(job.store))
@@ -36,6 +39,7 @@ def job(store: Store, tmp_path: Path) -> PreprocessJob:
     return own
 
 
+@in_a_folder
 def test_what_is_in_quarantine_says_why(job: PreprocessJob) -> None:
     assert [(row["path"], row["error"], row["attempt"]) for row in quarantined(job)] == [
         ("page.mp4", "NotAVideo", 1),
@@ -63,6 +67,7 @@ def test_an_item_that_is_tried_again_in_vain_returns(job: PreprocessJob) -> None
     assert [row["path"] for row in quarantined(job)] == ["page.mp4", "sub/empty.mp4"]
 
 
+@in_a_folder
 def test_a_video_is_probed_again_when_its_item_is_tried_again(store: Store, tmp_path: Path) -> None:
     """As after a machine that was too busy: the file has not changed, and is well."""
     write_scene(tmp_path / "videos" / "a.mp4", seed=1, frames=6)
@@ -77,18 +82,21 @@ def test_a_video_is_probed_again_when_its_item_is_tried_again(store: Store, tmp_
     assert counts_of(job) == {"inputs": 1, "done": 1, "filtered": 0, "quarantined": 0, "pending": 0}
 
 
+@in_a_folder
 def test_a_name_that_fits_nothing_changes_nothing(job: PreprocessJob) -> None:
     with pytest.raises(UsageError, match=r"^got 'b.mp4', which names none of the 2 items in quarantine; wanted"):
         take_out(job, ["page.mp4", "b.mp4"], again=False)
     assert len(quarantined(job)) == 2
 
 
+@in_a_folder
 def test_a_key_names_its_item(job: PreprocessJob) -> None:
     first, _ = quarantined(job)
     (row,) = take_out(job, [first["key"][:12]], again=True)
     assert (row["key"], row["outcome"]) == (first["key"], "retry")
 
 
+@in_a_folder
 def test_a_model_is_never_in_quarantine(job: PreprocessJob) -> None:
     model = train_job(job.store.root, fit_config())
     assert quarantined(model) == []

@@ -27,7 +27,7 @@ def test_the_whole_path(tmp_path: Path) -> None:
 
     fit = fit_config(steps=2, batch=2, checkpoint_every=2)
     model = train.run(TrainJob(**common, backbone=backbone, fit=fit)).model
-    assert model.sampler == SamplerConfig(kind="euler", steps=50, guidance=12)
+    assert model.sampler == SamplerConfig(kind="ddim", steps=50, guidance=12)
     assert backbone_of(model.backbone).diffusion(model.objective) == backbone_of(backbone).diffusion()
     student = distill.run(DistillJob(**common, fit=fit, fake_updates=1)).model
     assert (student.backbone, student.sampler) == (backbone, SamplerConfig(steps=1))

@@ -119,6 +119,19 @@ def test_vace_has_the_conditions_latents_and_text_to_video_has_none(case: tuple[
         np.testing.assert_allclose(stored, planes.numpy(), atol=2e-3)
 
 
+def test_vace_is_shown_colours(case: tuple[bool, PreprocessJob], tmp_path: Path) -> None:
+    """With the video itself as its condition, what it is shown are the video's latents."""
+    vace, job = case
+    if not vace:
+        return
+    store = job.store.model_copy(update={"root": str(tmp_path)})
+    colour = job.model_copy(update={"control": ControlConfig(kind="video"), "store": store})
+    clips_of(colour)
+    for row in clips(open_store(store), "control", "hint", "latents"):
+        assert from_tensor(row["control"]).shape == (5, 32, 48, 3)
+        np.testing.assert_array_equal(from_tensor(row["hint"]), from_tensor(row["latents"]))
+
+
 def batch_of(job: PreprocessJob, **dropout: Any) -> Batch:
     """All clips in one batch."""
     store = open_store(job.store)

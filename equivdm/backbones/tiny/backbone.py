@@ -45,10 +45,16 @@ class TinyBackbone(Backbone):
         return {}
 
     def network_identity(self) -> dict[str, Any]:
-        return self.config.model_dump()
+        # Networks from before there was colour keep their names.
+        plain = {"control_channels"} if self.config.control_channels == 1 else None
+        return self.config.model_dump(exclude=plain)
 
     def control_form(self) -> ControlForm:
         return "pixels"
+
+    @property
+    def takes_colour(self) -> bool:
+        return self.config.control_channels == 3
 
     def footprint(self) -> TinyFootprint:
         return TinyFootprint(self.config)

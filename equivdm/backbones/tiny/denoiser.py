@@ -52,7 +52,8 @@ class TinyDenoiser(DenoiserModule):
         """Build the network with fresh weights from torch's global generator."""
         super().__init__()
         width, self.patch, self.heads = config.width, config.patch, config.heads
-        planes = GEOMETRY.channels + GEOMETRY.space_stride**2 + 1
+        self.control_channels = config.control_channels
+        planes = GEOMETRY.channels + config.control_channels * GEOMETRY.space_stride**2 + 1
         cells = COARSE * (config.patch // 2) ** 2
         self.fine_in, self.fine_out = _convolution(planes, FINE), _convolution(2 * FINE, FINE)
         self.down, self.up = nn.Conv2d(FINE, COARSE, 2, stride=2), nn.Conv2d(COARSE, 4 * FINE, 1)
@@ -72,9 +73,9 @@ class TinyDenoiser(DenoiserModule):
 
         Raises ValueError where the grid is no multiple of the patch, or the dense condition has another size.
         """
-        shown = self._checked(latents, conditions.control)
+        shown = self._in_channels(self._checked(latents, conditions.control))
         x_t, (skip, scale) = latents.float(), _preconditioning(times.float())
-        control = F.pixel_unshuffle(control_as_float(shown), GEOMETRY.space_stride)
+        control = F.pixel_unshuffle(shown, GEOMETRY.space_stride)
         control = rearrange(control, "b (t c) h w -> b c t h w", t=latents.shape[2])
         clock = per_sample(times.float()).expand_as(x_t[:, :1])
         planes = torch.cat([scale * x_t, control, clock], 1).to(self.out.weight.dtype)
@@ -121,13 +122,22 @@ class TinyDenoiser(DenoiserModule):
         rows, columns = latents.shape[-2:]
         GEOMETRY.check_patch(rows, columns, self.patch)
         stride, frames = GEOMETRY.space_stride, latents.shape[2]
-        if control is None or control.shape[1:] != (frames, rows * stride, columns * stride):
-            got = "none" if control is None else tuple(control.shape[1:])
+        if control is None or control.shape[1:4] != (frames, rows * stride, columns * stride):
+            got = "none" if control is None else tuple(control.shape[1:4])
             raise ValueError(
                 f"got a dense condition of {got} (frames, height, width), "
                 f"wanted {(frames, rows * stride, columns * stride)}: compute it from the same clip"
             )
         return control
+
+    def _in_channels(self, control: Control) -> Float[Tensor, "batch planes rows columns"]:
+        """Return the condition of all frames, the channels of each side by side."""
+        values = control_as_float(control)
+        if values.ndim == 4:
+            return values.repeat_interleave(self.control_channels, 1)
+        if self.control_channels == 1:
+            raise ValueError("got a dense condition in colour, wanted grey: set backbone.control_channels=3")
+        return rearrange(values, "b t h w c -> b (t c) h w")
 
 
 def open_exported(config: TinyConfig, folder: Path) -> TinyDenoiser:

@@ -30,7 +30,7 @@ class VideoCrafter2Backbone(Backbone):
     kind = "videocrafter2"
     codec_version = text_version = 1
     geometry = GEOMETRY
-    sampler = SamplerConfig(kind="euler", steps=50, guidance=12.0)
+    sampler = SamplerConfig(kind="ddim", steps=50, guidance=12.0)
     drawn = False
     predicts = "epsilon"
     lora_targets = ATTENTION

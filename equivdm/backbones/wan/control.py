@@ -12,8 +12,11 @@ from equivdm.types import Latents
 
 
 def control_video(condition: Control) -> Video:
-    """Return a dense condition (soft edges, grey, depth, canny) as an RGB video: 0 is black (-1), 1 is white (1)."""
-    return repeat(2 * control_as_float(condition) - 1, "b f h w -> b rgb f h w", rgb=3)
+    """Return a dense condition as an RGB video: 0 is black (-1), 1 is white (1), one channel is grey."""
+    values = 2 * control_as_float(condition) - 1
+    if values.ndim == 4:
+        return repeat(values, "b f h w -> b rgb f h w", rgb=3)
+    return rearrange(values, "b f h w rgb -> b rgb f h w")
 
 
 def vace_control(codec: WanCodec, video: Video, mask: PixelMask | None = None) -> VaceControl:

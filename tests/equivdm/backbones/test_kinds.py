@@ -58,3 +58,10 @@ def test_identities_are_those_that_stored_rows_have(
     backbone = backbone_of(configs[kind])
     found = (backbone.codec_identity(), backbone.text_identity(), backbone.network_identity())
     assert [hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest()[:16] for one in found] == wanted
+
+
+def test_a_network_that_takes_colour_is_another_and_its_clips_are_the_same() -> None:
+    grey, colour = backbone_of(TinyConfig()), backbone_of(TinyConfig(control_channels=3))
+    assert (grey.takes_colour, colour.takes_colour) == (False, True)
+    assert colour.network_identity() == grey.network_identity() | {"control_channels": 3}
+    assert (colour.codec_identity(), colour.text_identity()) == (grey.codec_identity(), grey.text_identity())

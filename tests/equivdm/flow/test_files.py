@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
+from equivdm.beside import files_digest
 from equivdm.config import OcclusionConfig
 from equivdm.errors import BadFlow
 from equivdm.flow import occlusion_of, warp_back
-from equivdm.flow.files import find_flow, flow_digest, read_flow
+from equivdm.flow.files import find_flow, read_flow
 from equivdm.noise import plan_motion
 from equivdm.render_config import FrameConfig
 from equivdm.video.decode import decode
@@ -158,12 +159,12 @@ def test_the_digest_is_of_the_vectors_and_not_of_the_place(tmp_path: Path) -> No
         folder.mkdir()
         for name, content in files.items():
             (folder / name).write_bytes(content)
-    names = [flow_digest(folder) for folder in folders]
+    names = [files_digest(folder) for folder in folders]
     assert names[0] == names[1]
     assert len(set(names)) == 3
     for name in ("a.npz", "b.npz"):
         (tmp_path / name).write_bytes(b"z")
-    assert flow_digest(tmp_path / "a.npz") == flow_digest(tmp_path / "b.npz")
+    assert files_digest(tmp_path / "a.npz") == files_digest(tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize("indices", [[0], [1, 0], [0, 6], [-1, 0]])

@@ -52,7 +52,7 @@ def test_it_offers_what_a_backbone_offers(config: VideoCrafter2Config) -> None:
     assert (geometry.channels, geometry.space_stride, geometry.time_stride, geometry.causal) == (4, 8, 1, False)
     assert backbone.diffusion() == Diffusion(VideoCrafter2Process(), "epsilon")
     assert backbone.diffusion("v") == Diffusion(VideoCrafter2Process(), "v")
-    assert backbone.sampler == SamplerConfig(kind="euler", steps=50, guidance=12)
+    assert backbone.sampler == SamplerConfig(kind="ddim", steps=50, guidance=12)
     assert backbone.control_form() == "none"
 
 

@@ -35,6 +35,13 @@ def test_a_condition_becomes_grey_video() -> None:
     torch.testing.assert_close(control_video(tiny.condition(2) / 255), video)
 
 
+def test_a_condition_in_colour_becomes_the_video_of_its_colours() -> None:
+    colour = torch.stack([tiny.condition(2), tiny.condition(2).flip(-1), 0 * tiny.condition(2)], -1)
+    video = control_video(colour)
+    for channel in range(3):
+        torch.testing.assert_close(video[:, channel], colour[..., channel] / 127.5 - 1)
+
+
 def test_pure_control_is_the_pipelines() -> None:
     video = control_video(tiny.condition())
     control = vace_control(CODEC, video)

@@ -44,15 +44,14 @@ def path_of(predict: Denoiser, steps: int, shift: float, scale: float, *given: C
     """The latents after each step of the project's sampler.
 
     Diffusers' UniPC tells the network its times cut to whole thousandths; the project's tells the exact ones. Here they
-    are cut, too. The network is asked for the prompt first, once a step.
+    are cut, too. The network is asked once a step, with guidance for both prompts at once.
     """
     scheduler = tiny.scheduler(shift)
     scheduler.set_timesteps(steps)
     seen: list[torch.Tensor] = []
 
     def cut(x: torch.Tensor, times: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-        if conditions is given[0]:
-            seen.append(x)
+        seen.append(x[:1])
         return predict(x, scheduler.timesteps[len(seen) - 1 :][:1] / 1000 + 0 * times, conditions)
 
     sampler = SamplerConfig(kind="unipc", steps=steps, shift=shift, guidance=scale)
@@ -100,7 +99,7 @@ def test_vace_takes_the_pipelines_path(masked: bool, strength: float) -> None:
     control = vace_control(CODEC, control_video(tiny.condition()), mask if masked else None)
 
     def strong(x: torch.Tensor, times: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-        return denoiser.velocity(x, times, conditions.text, control, strength)
+        return denoiser.velocity(x, times, conditions.text, control.expand(len(x), -1, -1, -1, -1), strength)
 
     predict = strong if masked else denoiser
     planes = control[:, :32]  # everywhere is generated: the mask is the denoiser's own

@@ -1,10 +1,11 @@
-"""Compile every kernel for an NVIDIA H200, without one: `python -m tests.equivdm.noise.gpu.compile_all`.
+"""Compile every kernel for an NVIDIA H200, without one: `python -m tests.equivdm.noise.gpu.compile_all [every]`.
 
 Runs the host's part on tensors of the CPU with a stand-in for the driver; a launch compiles and does no more. Prints
 one line a kernel: its name, and its number of fused float32 multiply-adds, which would change bits.
 """
 
 import functools
+import sys
 
 import torch
 import triton
@@ -36,17 +37,19 @@ def compile_only(run, kernel, *arguments, **options):
 
 
 def main() -> None:
-    """Plan and draw in every way that takes other kernels, or the same with other constants."""
+    """Plan and draw in every way that takes other kernels; with `every`, also the same with other constants."""
     triton.runtime.driver.set_active(Driver())
     JITFunction.run = functools.partialmethod(functools.partial(compile_only, JITFunction.run))
     flow = torch.zeros(2, STEPS, *SIZE, 2)
     hidden = torch.zeros(flow.shape[:4], dtype=torch.bool)
-    plan_on_device(flow, flow, GRID, per_cell=8)
-    plan_on_device(flow, flow, GRID, occlusion=hidden)
     plan_on_device(flow, None, (100, 400), per_cell=1)
     plans = plan_on_device(flow, None, GRID, cuts=(2,))
     plans.noise([1, 2], 16, beta=0.9)
     plans.noise([1, 2], 1)
+    if sys.argv[1:] != ["every"]:
+        return
+    plan_on_device(flow, flow, GRID, per_cell=8)
+    plan_on_device(flow, flow, GRID, occlusion=hidden)
     # Triton makes a constant of each number that is 1.
     pixel = torch.zeros(1, 1, 1, 1, 2)
     plan_on_device(pixel, pixel, (1, 1), occlusion=pixel[..., 0] > 0)

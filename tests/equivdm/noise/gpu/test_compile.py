@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[4]
 
 
-def test_every_kernel_compiles_for_an_h200_and_fuses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ways", [[], pytest.param(["every"], marks=pytest.mark.slow)], ids=["each", "every way"])
+def test_every_kernel_compiles_for_an_h200_and_fuses_nothing(ways: list[str], tmp_path: Path) -> None:
     environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "tests.equivdm.noise.gpu.compile_all"]
+    command = [sys.executable, "-m", "tests.equivdm.noise.gpu.compile_all", *ways]
     result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     compiled = [line.split() for line in result.stdout.splitlines()]
