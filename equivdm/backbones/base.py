@@ -29,6 +29,10 @@ Hint = Float[Tensor, "batch planes time height width"]
 """What VACE is shown, on the grid of the latents: 16 planes of latents that stay, 16 of those to be repainted."""
 
 
+Features = Float[Tensor, "batch places channels"]
+"""What an inner layer says of each place of a video."""
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What the denoiser is told beside the noisy latents."""
@@ -121,6 +125,15 @@ class DenoiserModule(nn.Module):
         """The network that adapters are of: itself, unless it wraps another."""
         return self
 
+    @property
+    def feature_layers(self) -> Mapping[str, int]:
+        """Names, in the order of their calls, and channels of the layers that a head on features sees."""
+        raise NotImplementedError
+
+    def as_features(self, output: Tensor, batch: int) -> Features:
+        """Return the output of such a layer, for so many videos, as features."""
+        raise NotImplementedError
+
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the prediction at x_t = `latents`, t = `times`."""
         raise NotImplementedError
@@ -128,6 +141,14 @@ class DenoiserModule(nn.Module):
     def export(self, folder: Path, state: Mapping[str, Tensor]) -> None:
         """Write `state`, weights under the names of `state_dict`, such as their average, to a folder."""
         write_weights(folder, state)
+
+
+def seen_blocks(depth: int) -> list[int]:
+    """Return which of a transformer's blocks a head sees: at half of its depth, at three quarters, and the last.
+
+    FastGen's choice for Wan 1.3B: 15, 22 and 29 of 30.
+    """
+    return sorted({depth // 2, 3 * depth // 4, depth - 1})
 
 
 WEIGHTS = "model.safetensors"

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from equivdm.errors import UsageError
-from pipelines.distill import distill_key, make_recipe, run
+from pipelines.distill import distill_key, run
+from pipelines.distill_recipe import make_recipe
 from pipelines.engines import make_plain
 from pipelines.loop import run as run_steps
 from pipelines.models import ModelRecord, load_denoiser, load_weights

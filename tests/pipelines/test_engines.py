@@ -13,7 +13,7 @@ from torch import nn
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions
 from equivdm.config import TinyConfig
-from pipelines.distill import make_recipe
+from pipelines.distill_recipe import make_recipe
 from pipelines.engines import Engine, MakeEngine, descend, make_deepspeed, make_plain
 from pipelines.fit_config import FitConfig, OptimizerConfig, ParallelConfig
 from pipelines.frozen import freeze_deepspeed, freeze_plain

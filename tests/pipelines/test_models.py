@@ -59,7 +59,7 @@ def test_the_newest_of_a_name_counts_and_a_student_has_its_teachers_network(tmp_
     assert newest_model(store, "equivdm") == teacher
     student = finish(store, "k3", distill_job(store.url, fit_config()), parent="k2")
     assert (student.parent, student.backbone, student.noise) == ("k2", BACKBONE, NoiseConfig(beta=0.5))
-    assert student.sampler == SamplerConfig(kind="euler", steps=1)
+    assert student.sampler == SamplerConfig(kind="renoise", steps=1)
 
 
 def test_a_student_predicts_what_its_teacher_does(store: Store) -> None:

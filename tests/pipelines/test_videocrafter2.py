@@ -30,7 +30,7 @@ def test_the_whole_path(tmp_path: Path) -> None:
     assert model.sampler == SamplerConfig(kind="euler", steps=50, guidance=12)
     assert backbone_of(model.backbone).diffusion(model.objective) == backbone_of(backbone).diffusion()
     student = distill.run(DistillJob(**common, fit=fit, fake_updates=1)).model
-    assert (student.backbone, student.sampler) == (backbone, SamplerConfig(steps=1))
+    assert (student.backbone, student.sampler) == (backbone, SamplerConfig(kind="renoise", steps=1))
     assert load_denoiser(store, "student")[2] == student
 
     few = SamplerConfig(steps=2, guidance=12)

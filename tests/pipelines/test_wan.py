@@ -244,7 +244,11 @@ def test_videos_to_a_text_to_video_student_and_to_its_videos(tmp_path: Path) -> 
     sharded = fit.model_copy(update={"parallel": fit.parallel.model_copy(update={"zero_stage": 3})})
     distilled = DistillJob(**common, fit=sharded, fake_updates=1)
     student = distill.run(distilled).model
-    assert (student.parent, student.backbone, student.sampler) == (teacher.key, backbone, SamplerConfig(steps=1))
+    assert (student.parent, student.backbone, student.sampler) == (
+        teacher.key,
+        backbone,
+        SamplerConfig(kind="renoise", steps=1),
+    )
     videos = RenderJob(**common, model="student")
     assert render.run(videos).counts["done"] == 3
     assert audit(distilled).ok
