@@ -29,8 +29,8 @@ Hint = Float[Tensor, "batch planes time height width"]
 """What VACE is shown, on the grid of the latents: 16 planes of latents that stay, 16 of those to be repainted."""
 
 
-Features = Float[Tensor, "batch places channels"]
-"""What an inner layer says of each place of a video."""
+Features = Float[Tensor, "batch _places _width"]
+"""What an inner layer says of each place of a video; layers differ in both."""
 
 
 @dataclass(frozen=True)
