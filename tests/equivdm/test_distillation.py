@@ -131,8 +131,8 @@ def test_student_moves_to_the_teachers_law() -> None:
     generator = torch.Generator().manual_seed(0)
     real = Gaussian(torch.tensor([0.8, -0.5]).view(2, 1, 1, 1), torch.tensor([0.4, 1.5]).view(2, 1, 1, 1))
     student = Affine(0.0, 1.0)
-    optimizer = torch.optim.Adam(student.parameters(), lr=0.02)
-    for _ in range(300):
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.04)
+    for _ in range(150):
         noise, eps = torch.randn(2, 16, 2, 3, 4, 4, generator=generator)
         fake = Gaussian(student.mean.detach(), student.deviation.detach())
         x, t = once(student, noise), FLOW.draw_times(16, generator)

@@ -132,7 +132,7 @@ def test_a_video_has_the_features_that_it_has_alone(
     every: dict[str, tuple[DenoiserModule, Diffusion, Tensor, Conditions]],
 ) -> None:
     """Frames of one video are not taken for another's."""
-    for network, _, x, conditions in every.values():
+    for network, _, x, conditions in (every["tiny"], every["videocrafter2"]):
         with torch.no_grad(), listening(network, 2) as both:
             network(x, torch.tensor([0.3, 0.6]), conditions)
         for row, alone in enumerate(conditions.split(2)):
