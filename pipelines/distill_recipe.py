@@ -10,7 +10,7 @@ from torch import Tensor
 from equivdm.adapters import put_adapters
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import DenoiserModule
-from equivdm.config import SamplerConfig
+from equivdm.config import BackboneConfig, SamplerConfig
 from equivdm.distillation.head import Head
 from equivdm.distillation.losses import (
     fake_loss,
@@ -187,15 +187,15 @@ def make_recipe(
         replace_bad=fit.on_bad_clip == "skip",
     )
     loader = Loader(samples, clips, ClipReader(store, clips, backbone.geometry), rank, world)
-    parts = _parts(config, teacher, network)
+    parts = make_parts(config, teacher.backbone, network)
     return Distillation(config, parts, network, loader, ForwardFlops(network), diffusion, device)
 
 
-def _parts(config: DistillJob, teacher: ModelRecord, network: DenoiserModule) -> dict[str, Part]:
-    """Return what is trained, the student first, and the teacher."""
+def make_parts(config: DistillJob, backbone: BackboneConfig, network: DenoiserModule) -> dict[str, Part]:
+    """Return what is trained, the student first, and the teacher, whose network this is."""
     fake = deepcopy(network).requires_grad_(True).train()
     if config.fake_lora:
-        put_adapters(fake, teacher.backbone, config.fake_lora, derive_seed(config.fit.seed, "fake"))
+        put_adapters(fake, backbone, config.fake_lora, derive_seed(config.fit.seed, "fake"))
     parts = {
         "student": Part(deepcopy(network).requires_grad_(True).train(), config.fit.optimizer.lr),
         "fake": Part(fake, config.fake_lr, config.fake_updates),

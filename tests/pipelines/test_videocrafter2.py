@@ -6,37 +6,39 @@ import pytest
 import torch
 
 from equivdm.backbones import backbone_of
+from equivdm.backbones.base import Conditions
 from equivdm.config import LoraConfig, SamplerConfig
 from pipelines import distill, preprocess, render, train
 from pipelines.config import DistillJob, RenderJob, TrainJob
 from pipelines.distill_config import GanConfig, RegressionConfig
-from pipelines.distill_recipe import make_recipe
+from pipelines.distill_recipe import Distillation, make_parts
 from pipelines.engines import make_plain
-from pipelines.loop import run as run_steps
-from pipelines.models import load_denoiser, register_model, save_weights
+from pipelines.flops import ForwardFlops
+from pipelines.loader import Batch
+from pipelines.models import load_denoiser
 from pipelines.session import set_up
+from pipelines.settings import StoreConfig
 from pipelines.store import open_store
 from tests.equivdm.backbones.videocrafter2 import tiny
 from tests.pipelines.fit_cases import fit_config
-from tests.pipelines.hand import clips_of
 from tests.pipelines.videos import preprocess_job, write_scene
 
 
 def test_a_student_takes_a_step_with_all_of_it(tmp_path: Path) -> None:
-    backbone, cpu = tiny.write(tmp_path), torch.device("cpu")
-    write_scene(tmp_path / "videos" / "1.mp4", 1)
-    clips = preprocess_job(tmp_path / "videos", tmp_path / "store", backbone=backbone)
-    keys, store = [row["key"] for row in clips_of(clips)], open_store(clips.store)
-    network = backbone_of(backbone).build_denoiser()
-    facts = {"weights": save_weights(store, "teacher", network.state_dict(), network), "steps": 0, "history": ()}
-    trained = TrainJob(store=clips.store, name="teacher", backbone=backbone)
-    teacher = register_model(store, trained, "teacher", None, run="run", seconds=1.0, **facts)
-    fit = fit_config(steps=1, batch=1)
+    config, cpu, fit = tiny.write(tmp_path), torch.device("cpu"), fit_config(steps=1, batch=1)
+    diffusion, network = backbone_of(config).diffusion(), backbone_of(config).build_denoiser().requires_grad_(False)
     options = {"guidance": 12.0, "fake_lora": LoraConfig(rank=2), "gan": GanConfig(width=8), "fake_updates": 1}
-    job = DistillJob(store=clips.store, teacher="teacher", fit=fit, regression=RegressionConfig(steps=1), **options)
-    session = set_up(make_recipe(job, store, teacher, keys[:1], cpu, 0, 1), fit, cpu, make_plain)
-    run_steps(session)
-    assert {"gan_loss", "head_loss", "regression_loss"} <= {figure.metric for figure in session.history}
+    job = DistillJob(store=StoreConfig(root="here"), fit=fit, regression=RegressionConfig(steps=1), **options)
+    torch.manual_seed(0)
+    latents, again, noise, *_ = torch.randn(3, 1, 4, 2, 4, 4)
+    text, empty = (Conditions(torch.randn(1, 12, 24), None, torch.tensor([8.0])) for _ in range(2))
+    batch = Batch(latents, (noise, again), torch.tensor([0.4]), text, empty=empty)
+    parts = make_parts(job, config, network)
+    recipe = Distillation(job, parts, network, None, ForwardFlops(network), diffusion, cpu)  # it has its batch
+    session = set_up(recipe, fit, cpu, make_plain)
+    metrics = recipe.update(session.engines, session.frozen, [batch, batch], 0)
+    assert list(metrics) == ["loss", "matching_loss", "gan_loss", "regression_loss", "fake_loss", "head_loss"]
+    assert all(value.isfinite() for value in metrics.values())
     assert any(not torch.equal(each, network.state_dict()[name]) for name, each in session.main.state_dict().items())
 
 
