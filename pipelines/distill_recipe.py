@@ -28,6 +28,7 @@ from equivdm.sampling import sampling_times
 from equivdm.seeds import derive_seed
 from equivdm.types import Latents
 from pipelines.config import DistillJob
+from pipelines.distill_passes import judge_passes, student_passes
 from pipelines.engines import Engine, descend, frozen, running
 from pipelines.flops import ForwardFlops
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
@@ -64,17 +65,10 @@ class Distillation:
         return tuple(why for part in batch for why in part.replaced)
 
     def flops(self, batch: list[Batch]) -> float:
-        """Return the FLOPs of a step; the head's, which are next to none, are left out.
-
-        A pass backward is two forward, and one where weights are frozen and the gradient only goes through.
-        """
-        config, (*fakes, last) = self.config, batch
-        asked = 1 if config.guidance == 1 else 2
-        judged = (2 if config.fake_lora else 3) + (2 if config.gan else 0)  # its own videos, and clips
-        passes = [(part, len(part.noises) - 1 + judged) for part in fakes]  # the student generates
-        solved = config.regression.steps * asked if config.regression else 0
-        walked, own, through = len(last.noises) - 2, 3, 1 if config.gan else 0
-        passes.append((last, walked + own + asked + 1 + through + solved))  # teacher and fake score judge
+        """Return the FLOPs of a step; the head's, which are next to none, are left out."""
+        *fakes, last = batch
+        passes = [(part, judge_passes(self.config, len(part.noises) - 1)) for part in fakes]
+        passes.append((last, student_passes(self.config, len(last.noises) - 1)))
         return sum(count * self.forward_flops(part) for part, count in passes)
 
     def update(

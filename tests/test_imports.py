@@ -46,7 +46,16 @@ def test_packages_import_in_one_direction(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["equivdm.config", "pipelines.config", "equivdm.errors", "jobs.specs", "jobs.cli", "pipelines.estimate"]
+    "module",
+    [
+        "equivdm.config",
+        "pipelines.config",
+        "equivdm.errors",
+        "jobs.specs",
+        "jobs.cli",
+        "pipelines.estimate",
+        "pipelines.estimate_distill",
+    ],
 )
 def test_planning_a_job_loads_neither_torch_nor_ray(module: str) -> None:
     heavy = "{'torch', 'ray', 'numpy', 'cv2', 'numba', 'deltalake', 'deepspeed'}"

@@ -143,14 +143,6 @@ class DenoiserModule(nn.Module):
         write_weights(folder, state)
 
 
-def seen_blocks(depth: int) -> list[int]:
-    """Return which of a transformer's blocks a head sees: at half of its depth, at three quarters, and the last.
-
-    FastGen's choice for Wan 1.3B: 15, 22 and 29 of 30.
-    """
-    return sorted({depth // 2, 3 * depth // 4, depth - 1})
-
-
 WEIGHTS = "model.safetensors"
 """Name of a network's weights in a folder."""
 

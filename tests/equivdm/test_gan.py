@@ -15,6 +15,7 @@ from equivdm.config import TinyConfig
 from equivdm.distillation.head import Head
 from equivdm.distillation.losses import generator_loss, head_loss, passed_on
 from equivdm.distillation.teacher import Teacher
+from equivdm.footprint import WanFootprint, seen_blocks
 from equivdm.objective import Diffusion
 from tests.equivdm.backbones.videocrafter2 import tiny as videocrafter2
 from tests.equivdm.backbones.wan import tiny as wan
@@ -140,6 +141,17 @@ def test_a_video_has_the_features_that_it_has_alone(
                 network(x[row : row + 1], torch.tensor([[0.3], [0.6]])[row], alone)
             for together, single in zip(both, own, strict=True):
                 torch.testing.assert_close(together[row : row + 1], single, rtol=1e-4, atol=1e-4)
+
+
+def test_sizes_are_known_before_there_is_a_network(
+    tmp_path: Path, every: dict[str, tuple[DenoiserModule, Diffusion, Tensor, Conditions]]
+) -> None:
+    configs = {"tiny": TinyConfig(width=16, depth=2, heads=2, patch=4), "videocrafter2": videocrafter2.write(tmp_path)}
+    for kind, config in configs.items():
+        assert backbone_of(config).footprint().features == list(every[kind][0].feature_layers.values())
+    published = WanFootprint.of_model("Wan-AI/Wan2.1-VACE-1.3B-diffusers", words=512)
+    assert (published.features, seen_blocks(published.layers)) == ([1536] * 3, [15, 22, 29])  # FastGen's
+    assert [len(seen_blocks(depth)) for depth in (1, 2, 3, 4)] == [1, 1, 2, 2]
 
 
 def test_guidance_goes_beyond_the_caption_and_one_is_none() -> None:

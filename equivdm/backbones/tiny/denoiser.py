@@ -24,10 +24,10 @@ from equivdm.backbones.base import (
     Features,
     control_as_float,
     per_sample,
-    seen_blocks,
 )
 from equivdm.backbones.tiny.backbone import GEOMETRY
 from equivdm.config import TinyConfig
+from equivdm.footprint import seen_blocks
 from equivdm.networks.deferred import as_readers
 from equivdm.text import VOCABULARY
 from equivdm.types import Latents, Times, Tokens

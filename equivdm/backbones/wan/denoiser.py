@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from equivdm.backbones.base import Conditions, DenoiserModule, Features, seen_blocks
+from equivdm.backbones.base import Conditions, DenoiserModule, Features
 from equivdm.backbones.wan.backbone import GEOMETRY, PATCH
 from equivdm.backbones.wan.shapes import CONTROL_CHANNELS, WORDS, TextEmbeddings, VaceControl
+from equivdm.footprint import seen_blocks
 from equivdm.types import Latents, Times
 
 TIME_SCALE = 1000.0
