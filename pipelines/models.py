@@ -75,10 +75,10 @@ class ModelRecord:
     """What it was trained with."""
     sampler: SamplerConfig
     """What suits it, the backbone's own; of a student the one way to sample it."""
-    renoise: NoiseConfig
-    """What a student takes between its steps."""
     objective: Parameterisation | None = None
     """What it predicts, where that is not the backbone's own; a student predicts what its teacher does."""
+    renoise: NoiseConfig | None = None
+    """What a student takes between its steps."""
 
     @property
     def folder(self) -> str:
@@ -249,7 +249,7 @@ def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRec
         objective=_objective(row, rows),
         noise=noise,
         sampler=job.sampler if student else backbone_of(backbone).sampler,
-        renoise=job.renoising(noise) if student else noise,
+        renoise=job.renoising(noise) if student else None,
     )
 
 

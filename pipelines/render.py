@@ -88,10 +88,15 @@ def settings(config: RenderJob, model: ModelRecord) -> tuple[NoiseConfig, Sample
     return config.noise or model.noise, config.sampler or model.sampler
 
 
+def renoising(config: RenderJob, model: ModelRecord) -> NoiseConfig:
+    """Return the noise that the sampler `renoise` takes between its steps, likewise."""
+    return config.noise or model.renoise or model.noise
+
+
 def render_fingerprint(config: RenderJob, model: ModelRecord) -> str:
     """Return the hash of all that can change a video, but the clip. The set's name is part of it: sets stay apart."""
     noise, sampler = settings(config, model)
-    again = {"renoise": (config.noise or model.renoise).model_dump()} if sampler.kind == "renoise" else {}
+    again = {"renoise": renoising(config, model).model_dump()} if sampler.kind == "renoise" else {}
     return fingerprint(
         {
             "stage": "render",
@@ -139,7 +144,7 @@ class RenderClip:
         seed = derive_seed(self.config.seed, "render", row["clip"])
         shape = tuple(clip["latents"]["shape"])
         noise = draw_noise(clip["plan"], shape, noise_config, seed)
-        again = self.config.noise or self.model.renoise
+        again = renoising(self.config, self.model)
         frames = self._sample(
             noise,
             shown(clip, row["fps"]),
