@@ -27,7 +27,7 @@ _BASE = "base.json"
 def adapt(
     denoiser: DenoiserModule, backbone: BackboneConfig, lora: LoraConfig, seed: int, base_seed: int | None = None
 ) -> None:
-    """Freeze a network and put fresh adapters on it, in float32: A is random by `seed`, B is 0, so nothing changes.
+    """Do what `put_adapters` does, and keep what the network is, so that its adapters can be saved.
 
     Args:
         denoiser: the network.
@@ -37,12 +37,21 @@ def adapt(
         base_seed: that the network was built with.
 
     Raises:
-        UsageError: where a target is the name of no linear layer, or peft is not installed.
+        UsageError: as `put_adapters` does.
+    """
+    base = Base(backbone.model_dump(mode="json"), base_seed, digest(denoiser))
+    put_adapters(denoiser, backbone, lora, seed)
+    denoiser.base = base
+
+
+def put_adapters(denoiser: DenoiserModule, backbone: BackboneConfig, lora: LoraConfig, seed: int) -> None:
+    """Freeze a network and put fresh adapters on it, in float32: A is random by `seed`, B is 0, so nothing changes.
+
+    Raises UsageError where a target is the name of no linear layer, or peft is not installed.
     """
     peft, body = _peft(), denoiser.body
     targets = backbone_of(backbone).targets(lora)
     check_targets(body, targets)
-    denoiser.base = Base(backbone.model_dump(mode="json"), base_seed, digest(denoiser))
     denoiser.requires_grad_(False)
     settings = peft.LoraConfig(
         r=lora.rank,

@@ -241,13 +241,14 @@ class LoraConfig(Config):
 
 
 class SamplerConfig(Config):
-    """How a model's ODE is solved from noise to video."""
+    """How a model goes from noise to video: a solver of its ODE, or a student's steps."""
 
-    kind: Literal["euler", "ddim", "heun", "unipc"] = "euler"
+    kind: Literal["euler", "ddim", "heun", "unipc", "renoise"] = "euler"
     """`ddim` (eta 0) and `euler` are first order, and one but for rounding; `heun` and `unipc` are second-order solvers
-    of diffusers. Any of them goes with any model (docs/render.md)."""
+    of diffusers. Any of them goes with any model (docs/render.md). `renoise` is for distilled students: each step goes
+    to the video at once, which is given fresh noise for the next."""
     steps: int = Field(default=8, ge=1)
-    """Solver steps; 1 for a one-step student."""
+    """Solver steps; a student's are those that it was distilled for."""
     shift: float = Field(default=1.0, gt=0)
     """Times are shift * s / (1 + (shift - 1) * s) for evenly spaced s: above 1 more of them lie near the noise."""
     guidance: float = Field(default=1.0, ge=0)

@@ -72,3 +72,11 @@ class VideoCrafter2Process:
     def draw_times(self, batch: int, generator: torch.Generator) -> Times:
         """Return levels, all equally likely."""
         return torch.randint(STEPS, (batch,), generator=generator, device=generator.device) / STEPS
+
+
+def shift_times(times: Times, shift: float) -> Times:
+    """Return shift t / (1 + (shift - 1) t), within [T_MIN, T_MAX]: above 1 more times of the straight path are noisy.
+
+    Stable Diffusion 3's shift (Esser et al. 2024, arXiv 2403.03206, eq. 23), as samplers apply it to their steps.
+    """
+    return times if shift == 1 else (shift * times / (1 + (shift - 1) * times)).clamp(T_MIN, T_MAX)

@@ -1,5 +1,6 @@
-"""From noise to video: the probability-flow ODE from the noisiest time of a process to t = 0 (data)."""
+"""From noise to video, from the noisiest time of a process to t = 0 (data): by its ODE, or by a student's steps."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -12,6 +13,9 @@ from equivdm.process import Straight
 from equivdm.solvers import SECOND_ORDER, Field, second_order, times_of
 from equivdm.types import Latents
 
+Draw = Callable[[int], Latents]
+"""Draw k >= 1 of the noise, independent of the others and of the same motion."""
+
 
 @torch.no_grad()
 def sample(
@@ -21,12 +25,14 @@ def sample(
     config: SamplerConfig,
     diffusion: Diffusion,
     empty: Conditions | None = None,
+    fresh: Draw | None = None,
 ) -> Latents:
     """Return the latents at t = 0 of the path that starts in `noise` at `diffusion.start`.
 
     The denoiser is asked once a step, by `heun` twice, and once in its last step. With guidance each call has both
     prompts, as one batch of twice the size. None of the solvers adds randomness: the result is a function of the
-    noise, which is how its motion reaches the video.
+    noise, which is how its motion reaches the video. `renoise` takes a fresh draw between two steps, of the same
+    motion.
 
     The samples of a batch do not see each other, but what a network computes of more samples at once may be rounded
     in another way. Where bits count, give one sample at a time.
@@ -38,13 +44,16 @@ def sample(
         config: the solver.
         diffusion: of the denoiser.
         empty: `conditions` with the empty prompt; only guidance needs them.
+        fresh: gives the noise of the re-noising; only `renoise` with more than one step needs it.
 
     Raises:
         UsageError: where the solver does not go with the diffusion.
-        ValueError: for guidance without `empty`.
+        ValueError: for guidance without `empty`, and where there is no `fresh` to take noise from.
     """
     check_sampler(config, diffusion)
     predict = _predictor(denoiser, conditions, config.guidance, empty)
+    if config.kind == "renoise":
+        return _few_steps(predict, noise, config, diffusion, fresh)
     times = step_times(config, diffusion)
     if config.kind in SECOND_ORDER:
         return second_order(predict, noise, config, diffusion, times)
@@ -105,6 +114,31 @@ def ddim_step(x: Latents, prediction: Latents, t: float, t_next: float, diffusio
     """x_{t'} = a' x_0 + b' eps, DDIM with eta = 0 (Song et al. 2021, eq. 12). On the straight path `euler_step`."""
     x0, eps = diffusion.split(prediction, x, times_of(x, t))
     return diffusion.add_noise(x0, eps, times_of(x, t_next))
+
+
+def renoised(predict: Field, noise: Latents, times: Sequence[float], diffusion: Diffusion, fresh: Draw) -> Latents:
+    """Return x_t at the last of `times`, from `noise` at the first: x_{t_k} = a(t_k) x_0 + b(t_k) eps_k.
+
+    x_0 is what is predicted at t_{k-1}, and eps_k = `fresh`(k): consistency models' and DMD2's way to sample in few
+    steps (Song et al. 2023, algorithm 1; Yin et al. 2024, arXiv 2405.14867, section 4.4).
+    """
+    x = noise
+    for k, (t, t_next) in enumerate(pairwise(times), 1):
+        x0 = diffusion.clean(predict(x, t), x, times_of(x, t))
+        x = diffusion.add_noise(x0, fresh(k), times_of(x, t_next))
+    return x
+
+
+def _few_steps(
+    predict: Field, noise: Latents, config: SamplerConfig, diffusion: Diffusion, fresh: Draw | None
+) -> Latents:
+    *times, _ = sampling_times(config, diffusion.start)
+    x = renoised(predict, noise, times, diffusion, fresh or _absent)
+    return diffusion.clean(predict(x, times[-1]), x, times_of(x, times[-1]))
+
+
+def _absent(k: int) -> Latents:
+    raise ValueError(f"fresh: got none, wanted draw {k} of the noise for `renoise`: give what draws it")
 
 
 def _predictor(denoiser: Denoiser, conditions: Conditions, guidance: float, empty: Conditions | None) -> Field:

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, cast
 from equivdm.errors import EquivdmError, Stopped, UsageError
 from jobs import options
 from jobs.specs import JOBS, load_spec
-from pipelines.config import AnyJob, EvaluateJob, Job, TrainJob
+from pipelines.config import AnyJob, DistillJob, EvaluateJob, Job, TrainJob
 
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a run that was ended by SIGTERM."""
@@ -27,7 +27,7 @@ TERMINATED = 128 + signal.SIGTERM
 JOB_HELP = {
     "preprocess": "videos to clips: flow, occlusion, motion plan, latents, condition",
     "train": "clips to a model, with the ordinary denoising loss on warped noise",
-    "distill": "a model to a one-step student",
+    "distill": "a model to a student of one step, or of few",
     "render": "clips and a model to videos",
     "evaluate": "videos to metrics with confidence intervals",
 }
@@ -150,16 +150,26 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _estimate(job: Job, arguments: argparse.Namespace) -> int:
-    """Estimate without looking at the store: it may be empty yet."""
+    """Estimate without looking for clips in the store: it may be empty yet, but for the teacher of a distillation."""
     from equivdm.config import Bucket
     from jobs.look import show_estimate
-    from pipelines.estimate import estimate
 
-    if not isinstance(job, TrainJob):
-        raise UsageError(f"--clip: got a spec of {arguments.spec}, wanted one of train: leave --clip out")
     frames, height, width = arguments.clip
-    clip = Bucket(frames=frames, height=height, width=width)
-    return show_estimate(estimate(job, clip, arguments.device, arguments.mfu), arguments.json)
+    sizes = Bucket(frames=frames, height=height, width=width), arguments.device, arguments.mfu
+    match job:
+        case TrainJob():
+            from pipelines.estimate import estimate
+
+            found = estimate(job, *sizes)
+        case DistillJob():
+            from pipelines.estimate_distill import estimate_distillation
+            from pipelines.models import newest_model
+            from pipelines.store import open_store
+
+            found = estimate_distillation(job, newest_model(open_store(job.store), job.teacher).backbone, *sizes)
+        case _:
+            raise UsageError(f"--clip: got {arguments.spec}, wanted a spec of train or distill: leave --clip out")
+    return show_estimate(found, arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> int:

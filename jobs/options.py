@@ -95,9 +95,12 @@ def plan_options(verb: argparse.ArgumentParser) -> None:
     """Of `plan`."""
     look_options(verb)
     verb.add_argument(
-        "--clip", type=_clip, metavar="FxHxW", help="of train: estimate for clips of this size, for example 81x480x832"
+        "--clip",
+        type=_clip,
+        metavar="FxHxW",
+        help="of train and distill: estimate for clips of this size, for example 81x480x832",
     )
-    about = "of train on GPUs: the device to estimate for (default: h200)"
+    about = "of training on GPUs: the device to estimate for (default: h200)"
     verb.add_argument("--device", choices=tuple(DEVICES), default="h200", help=about)
     about = "share of the device's peak that is assumed (default: 0.4)"
     verb.add_argument("--mfu", type=_share, default=0.4, metavar="M", help=about)

@@ -19,6 +19,7 @@ from equivdm.config import (
     ShotsConfig,
     TinyConfig,
 )
+from pipelines.distill_config import GanConfig, RegressionConfig
 from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.settings import (
     AccessConfig,
@@ -109,7 +110,7 @@ class TrainJob(Job):
 
 
 class DistillJob(Job):
-    """A model to a one-step student, by distribution matching."""
+    """A model to a student of one step, or of few, by distribution matching."""
 
     job: Literal["distill"] = "distill"
     """Names the kind of spec."""
@@ -120,13 +121,53 @@ class DistillJob(Job):
     data: SelectConfig = SelectConfig()
     """The clips."""
     noise: NoiseConfig | None = None
-    """Noise of the student's input and of the re-noising; the teacher's own where none is given."""
+    """Noise of the student's input; the teacher's own where none is given."""
+    renoise: Literal["warped", "independent"] | None = None
+    """Noise that is added to the student's videos, where they are judged and between its steps: fresh draws that move
+    with the clip, or are independent in every frame. The kind of `noise` where none is given."""
+    student_steps: int = Field(default=1, ge=1)
+    """Steps from noise to video. A student of several is trained at each of them, where its own steps bring it."""
+    shift: float = Field(default=1.0, gt=0)
+    """Of the student's times, and of those at which its videos are judged, as in `sampler.shift`."""
+    guidance: float = Field(default=1.0, ge=0)
+    """Classifier-free guidance of the teacher, as in `sampler.guidance`. The student has it in its weights then."""
     fake_updates: int = Field(default=5, ge=1)
     """Updates of the fake score to one of the student."""
     fake_lr: float = Field(default=1e-3, gt=0)
     """Learning rate of the fake score."""
+    fake_lora: LoraConfig | None = None
+    """Train low-rank adapters on the teacher's weights as the fake score; a whole network where none is given."""
+    gan: GanConfig | None = None
+    """A head that tells clips from the student's videos; none where none is given."""
+    regression: RegressionConfig | None = None
+    """Regression on the teacher's ODE, of a one-step student; none where none is given."""
     fit: FitConfig = FitConfig(steps=20, batch=2, ema=0.9, optimizer=OptimizerConfig(lr=5e-4))
     """Steps, batch, seed, optimizer, workers."""
+
+    @property
+    def sampler(self) -> SamplerConfig:
+        """The one way to sample the student."""
+        return SamplerConfig(kind="renoise", steps=self.student_steps, shift=self.shift)
+
+    def renoising(self, noise: NoiseConfig) -> NoiseConfig:
+        """Return the noise that is added to the student's videos, given that of its input."""
+        return noise.model_copy(update={"kind": self.renoise or noise.kind})
+
+    @model_validator(mode="after")
+    def _noise_alone_decides_what_is_regressed(self) -> Self:
+        if self.regression and self.student_steps > 1:
+            raise ValueError(
+                f"regression: got student_steps={self.student_steps}, wanted 1: a student of several steps takes noise "
+                "on its way, and no pair says what it should come to; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_validated_as_it_is_sampled(self) -> Self:
+        validation = self.fit.validation
+        if validation and validation.sampler not in (None, self.sampler):
+            raise ValueError("fit.validation.sampler: a student is sampled as it was distilled: leave it out")
+        return self
 
 
 class RenderJob(Job):
@@ -143,7 +184,7 @@ class RenderJob(Job):
     noise: NoiseConfig | None = None
     """The model's own training noise where none is given."""
     sampler: SamplerConfig | None = None
-    """Solver; a student brings its own one step where none is given."""
+    """Solver; the model's own where none is given. A student has no other."""
     use_control: bool = True
     """Whether the dense condition of the clip is given to the model."""
     seed: int = Field(default=0, ge=0)

@@ -252,12 +252,16 @@ def make_deepspeed(
     return DeepSpeedEngine(engine)
 
 
-def frozen(module: nn.Module, device: torch.device) -> Callable[..., Any]:
-    """Return a function that runs a module without gradients, in bf16 on a GPU as an engine would."""
+def running(module: nn.Module, device: torch.device) -> Callable[..., Any]:
+    """Return a function that runs a module, in bf16 on a GPU as an engine would."""
 
-    @torch.no_grad()
     def call(*args: Any, **kwargs: Any) -> Any:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             return module(*args, **kwargs)
 
     return call
+
+
+def frozen(module: nn.Module, device: torch.device) -> Callable[..., Any]:
+    """Return a function that does so without gradients."""
+    return torch.no_grad()(running(module, device))

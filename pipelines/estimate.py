@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from equivdm.backbones import backbone_of
+from equivdm.backbones.backbone import Backbone
 from equivdm.config import Bucket
 from equivdm.errors import UsageError
 from equivdm.footprint import Footprint, Micro, adapter_parameters
-from pipelines.config import TrainJob
+from pipelines.config import DistillJob, TrainJob
 from pipelines.devices import DEVICES
 from pipelines.fit_config import FitConfig
 
@@ -21,7 +22,7 @@ BUCKET = 500_000_000
 GATHERED = 1_000_000_000
 """Weights that ZeRO 3 has whole at once, at most."""
 
-_FLOAT = 4
+FLOAT = 4
 """Bytes of a float32."""
 
 
@@ -71,34 +72,62 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
 
     Raises UsageError where the network's sizes are not known, or it cannot take such clips.
     """
-    footprint, fit, known = backbone_of(config.backbone).footprint(), config.fit, DEVICES[device]
-    micro = _micro(config, clip)
+    backbone, fit = backbone_of(config.backbone), config.fit
+    footprint, micro = backbone.footprint(), micro_of(backbone, fit, clip)
     adapters = adapter_parameters(footprint.linears, config.lora.rank) if config.lora else 0
     parameters, trained = footprint.parameters + adapters, adapters or footprint.parameters
-    on_device, on_host = _held(parameters, trained, fit)
-    mixed = fit.parallel.gpus_per_worker > 0
-    on_device["activations"] = footprint.kept(micro, mixed=mixed, recompute=fit.checkpoint_activations)
+    on_device, on_host = held(parameters, trained, fit)
+    on_device["activations"] = kept(footprint, micro, fit)
     # A network that is drawn is drawn whole; one that files hold is read a tensor at a time.
-    drawn = backbone_of(config.backbone).drawn and config.start is None
-    on_host["loading"] = _FLOAT * (footprint.parameters if drawn else footprint.largest)
-    saved = _FLOAT * trained if mixed or fit.parallel.zero_stage == 3 else 0.0
-    own = sum(on_host.values()) + (0 if mixed else sum(on_device.values()))
+    drawn = backbone.drawn and config.start is None
+    on_host["loading"] = FLOAT * (footprint.parameters if drawn else footprint.largest)
     useful, computed = _flops(config, footprint, micro)
-    seconds = useful / (known.flops * mfu * fit.parallel.workers)
+    adapters_of = "lora" if config.lora is None else None
+    sums = Sums(parameters, trained, trained, on_device, on_host, useful, computed, adapters_of)
+    return add_up(config, clip, sums, device, mfu)
+
+
+def kept(footprint: Footprint, micro: Micro, fit: FitConfig) -> float:
+    """Return the bytes of one network's activations."""
+    return footprint.kept(micro, mixed=fit.parallel.gpus_per_worker > 0, recompute=fit.checkpoint_activations)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a job's networks come to."""
+
+    parameters: int
+    trained: int
+    exported: int
+    on_device: Mapping[str, float]
+    on_host: Mapping[str, float]
+    useful: float
+    computed: float
+    adapters: str | None
+    """Setting by which adapters would be trained instead of a network; None where they are."""
+
+
+def add_up(config: TrainJob | DistillJob, clip: Bucket, sums: Sums, device: str, mfu: float) -> Estimate:
+    """Return what a job takes."""
+    fit, known = config.fit, DEVICES[device]
+    mixed, on_device = fit.parallel.gpus_per_worker > 0, sums.on_device
+    saved = FLOAT * sums.exported if mixed or fit.parallel.zero_stage == 3 else 0.0
+    own = sum(sums.on_host.values()) + (0 if mixed else sum(on_device.values()))
+    seconds = sums.useful / (known.flops * mfu * fit.parallel.workers)
     hours = fit.steps * seconds / 3600
     return Estimate(
-        parameters=parameters,
-        trained=trained,
+        parameters=sums.parameters,
+        trained=sums.trained,
         clip=(clip.frames, clip.height, clip.width),
         on_device=on_device,
-        on_host=on_host,
+        on_host=sums.on_host,
         saved=saved,
         machine=fit.parallel.workers * own + saved,
         device=device,
         memory=known.memory,
-        advice=None if sum(on_device.values()) <= known.memory else _advice(config, on_device),
-        flops=computed,
-        useful=useful,
+        advice=None if sum(on_device.values()) <= known.memory else _advice(fit, on_device, sums.adapters),
+        flops=sums.computed,
+        useful=sums.useful,
         mfu=mfu,
         seconds_per_step=seconds,
         hours=hours,
@@ -106,8 +135,9 @@ def estimate(config: TrainJob, clip: Bucket, device: str = "h200", mfu: float = 
     )
 
 
-def _micro(config: TrainJob, clip: Bucket) -> Micro:
-    geometry, fit = backbone_of(config.backbone).geometry, config.fit
+def micro_of(backbone: Backbone, fit: FitConfig, clip: Bucket) -> Micro:
+    """Return the micro-batch of one worker. Raises UsageError where there cannot be one."""
+    geometry = backbone.geometry
     clips, rest = divmod(fit.batch, fit.parallel.workers * fit.accumulate)
     if rest or not clips:
         raise UsageError(
@@ -121,27 +151,27 @@ def _micro(config: TrainJob, clip: Bucket) -> Micro:
         raise UsageError(f"backbone: {error}") from error
 
 
-def _held(parameters: int, trained: int, fit: FitConfig) -> tuple[dict[str, float], dict[str, float]]:
+def held(parameters: int, trained: int, fit: FitConfig) -> tuple[dict[str, float], dict[str, float]]:
     """Return what is held from one step to the next, and through it, on the device and beside it."""
     stage, workers = fit.parallel.zero_stage, fit.parallel.workers
     share, moments = trained / workers if stage else trained, 2
     weights = parameters / workers if stage == 3 else parameters
     device: dict[str, float] = {
-        "weights": _FLOAT * weights,
-        "gradients": _FLOAT * (share if stage >= 2 else trained),
-        "average": _FLOAT * (share if stage == 3 else trained),
+        "weights": FLOAT * weights,
+        "gradients": FLOAT * (share if stage >= 2 else trained),
+        "average": FLOAT * (share if stage == 3 else trained),
     }
     host: dict[str, float] = {}
     if fit.parallel.offload == "parameters":
         host |= {name: device.pop(name) for name in ("weights", "average")}
-    states = _FLOAT * share * (moments + (1 if stage else 0))  # ZeRO keeps weights of its own to step on
+    states = FLOAT * share * (moments + (1 if stage else 0))  # ZeRO keeps weights of its own to step on
     if fit.parallel.offload != "none":
-        host["optimizer"] = states + 2 * _FLOAT * share  # and the gradients: as they arrive, and as it steps on them
-        device["gradients"] = _FLOAT * (0 if stage >= 2 else trained)
+        host["optimizer"] = states + 2 * FLOAT * share  # and the gradients: as they arrive, and as it steps on them
+        device["gradients"] = FLOAT * (0 if stage >= 2 else trained)
     else:
         device["optimizer"] = states
     if stage:
-        device["buffers"] = _FLOAT * BUCKET + (_FLOAT * min(parameters, GATHERED) if stage == 3 else 0)
+        device["buffers"] = FLOAT * BUCKET + (FLOAT * min(parameters, GATHERED) if stage == 3 else 0)
     return device, host
 
 
@@ -156,9 +186,8 @@ def _flops(config: TrainJob, footprint: Footprint, micro: Micro) -> tuple[float,
     return useful, useful + (forward if fit.checkpoint_activations else 0)
 
 
-def _advice(config: TrainJob, held: Mapping[str, float]) -> str:
+def _advice(fit: FitConfig, held: Mapping[str, float], adapters: str | None) -> str:
     """Say what to change first: what takes no more time comes before what does."""
-    fit = config.fit
     parallel, largest = fit.parallel, max(held, key=lambda name: held[name])
     if largest == "activations":
         steps = {
@@ -171,13 +200,13 @@ def _advice(config: TrainJob, held: Mapping[str, float]) -> str:
             "set fit.parallel.zero_stage=3": parallel.workers > 1 and parallel.zero_stage < 3,
             "set fit.parallel.offload=optimizer": parallel.offload == "none",
             "set fit.parallel.offload=parameters": parallel.zero_stage == 3 and parallel.offload == "optimizer",
-            "train adapters (lora.rank=16), or take more workers": config.lora is None,
+            f"train adapters ({adapters}.rank=16), or take more workers": adapters is not None,
             "take more workers": True,
         }
     return f"too little, {largest} are most of it: {next(step for step, helps in steps.items() if helps)}"
 
 
-def _cost(config: TrainJob, hours: float) -> float | None:
+def _cost(config: TrainJob | DistillJob, hours: float) -> float | None:
     prices, parallel = config.ray.cost, config.fit.parallel
     if prices is None:
         return None

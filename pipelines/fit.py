@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,8 +60,11 @@ def fit_model(
     make_recipe: MakeRecipe,
     validation: Validation | None = None,
     parent: str | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> TrainSummary:
     """Train the model of a key unless it is there, and record it. The same call again continues a stopped run.
+
+    `beside` are small files to put beside its weights: text by name.
 
     Raises UsageError where the job cannot work as given, EquivdmError where workers failed too often, Stopped where
     one of them was told to end.
@@ -70,7 +73,7 @@ def fit_model(
     if record := find_model(store, key):
         return TrainSummary(job.job, time.monotonic() - started, record, fresh=False)
     share(job.fit.batch, 0, job.fit.parallel.workers, job.fit.accumulate)  # before any worker starts
-    task = FitTask(key, f"{job.job} {job.name}", store, job.fit, make_recipe, validation)
+    task = FitTask(key, f"{job.job} {job.name}", store, job.fit, make_recipe, beside, validation)
     with ray_session(job.ray):
         outcome = train(task, job.ray)
     if outcome.problem is not None:

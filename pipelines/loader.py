@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -50,12 +50,21 @@ class SampleConfig:
     """Draws the times."""
     draws: int = 1
     """Independent draws of noise a sample."""
+    renoise: NoiseConfig | None = None
+    """Of all draws but the first; `noise` too where none is given."""
+    empty: bool = False
+    """Whether the batches have the conditions of the empty caption too."""
     text_dropout: float = 0.0
     """Share of samples without a caption."""
     control_dropout: float = 0.0
     """Share of samples without a dense condition."""
     replace_bad: bool = False
     """Whether another clip of its size stands in for one that cannot be read."""
+
+    @property
+    def kinds(self) -> list[NoiseConfig]:
+        """The kind of noise of each draw."""
+        return [self.noise, *[self.renoise or self.noise] * (self.draws - 1)]
 
 
 class Clip(NamedTuple):
@@ -80,17 +89,22 @@ class Batch:
     """Dropped-out captions and dense conditions are what stands for none already."""
     replaced: tuple[str, ...] = ()
     """What is wrong with clips that others stand in for, one line each."""
+    empty: Conditions | None = None
+    """Those of the empty caption, where they are asked for; the dense condition is kept."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same batch on `device`."""
-        noises = tuple(noise.to(device) for noise in self.noises)
-        return Batch(self.latents.to(device), noises, self.times.to(device), self.conditions.to(device))
+        noises, empty = tuple(noise.to(device) for noise in self.noises), self.empty and self.empty.to(device)
+        given = (self.latents.to(device), noises, self.times.to(device), self.conditions.to(device))
+        return Batch(*given, empty=empty)
 
     def split(self, count: int) -> list["Batch"]:
         """Return the batch as `count` micro-batches in order, of equal size where `count` divides its samples."""
         noises = zip(*(draw.chunk(count) for draw in self.noises), strict=True)
-        rest = (self.latents.chunk(count), noises, self.times.chunk(count), self.conditions.split(count))
-        return [Batch(*part) for part in zip(*rest, strict=True)]
+        given = (self.latents.chunk(count), noises, self.times.chunk(count), self.conditions.split(count))
+        parts = [Batch(*part) for part in zip(*given, strict=True)]
+        empties = [None] * len(parts) if self.empty is None else self.empty.split(count)
+        return [replace(part, empty=empty) for part, empty in zip(parts, empties, strict=True)]
 
 
 class ClipReader:
@@ -199,12 +213,14 @@ class Loader:
         samples, replaced = zip(*found, strict=True)
         latents, noises, times, keep, clips = zip(*samples, strict=True)
         text, control = torch.stack(keep).unbind(1)
+        shown = [clip.shown for clip in clips]
         return Batch(
             latents=torch.stack(latents),
             noises=tuple(torch.stack(draw) for draw in zip(*noises, strict=True)),
             times=torch.cat(times),
-            conditions=conditions_of([clip.shown for clip in clips], text.tolist(), control.tolist()),
+            conditions=conditions_of(shown, text.tolist(), control.tolist()),
             replaced=tuple(why for why in replaced if why),
+            empty=conditions_of(shown, [False] * len(shown), control.tolist()) if self._config.empty else None,
         )
 
     def key(self, number: int, slot: int) -> str:
@@ -228,7 +244,10 @@ class Loader:
         config, clip = self._config, self._read(key)
         seeds = [derive_seed(config.seed, "noise", number, slot, key, draw) for draw in range(config.draws)]
         with self._read.blaming(key):
-            noises = [torch.from_numpy(draw_noise(clip.plan, clip.latents.shape, config.noise, seed)) for seed in seeds]
+            noises = [
+                torch.from_numpy(draw_noise(clip.plan, clip.latents.shape, kind, seed))
+                for kind, seed in zip(config.kinds, seeds, strict=True)
+            ]
         generator = torch.Generator().manual_seed(derive_seed(config.seed, "sample", number, slot, key))
         times = config.diffusion.draw_times(1, generator)
         keep = torch.rand(2, generator=generator) >= torch.tensor([config.text_dropout, config.control_dropout])

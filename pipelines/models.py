@@ -37,9 +37,6 @@ FILES = "SHA256SUMS"
 VALIDATION = "validation"
 """Folder in a model's folder with the videos that were sampled while it trained."""
 
-STUDENT_SAMPLER = SamplerConfig(kind="euler", steps=1)
-"""What suits a model that was distilled to one step."""
-
 
 class Figure(NamedTuple):
     """A metric's mean over the steps since the last report; `step` is the number of steps done."""
@@ -77,9 +74,11 @@ class ModelRecord:
     noise: NoiseConfig
     """What it was trained with."""
     sampler: SamplerConfig
-    """What suits it: one Euler step for a student, else the backbone's own."""
+    """What suits it, the backbone's own; of a student the one way to sample it."""
     objective: Parameterisation | None = None
     """What it predicts, where that is not the backbone's own; a student predicts what its teacher does."""
+    renoise: NoiseConfig | None = None
+    """What a student takes between its steps."""
 
     @property
     def folder(self) -> str:
@@ -108,7 +107,13 @@ def newest_model(store: Store, name: str) -> ModelRecord:
     return _record(max(named, key=lambda row: (row["created"], row["key"])), rows)
 
 
-def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"], module: "nn.Module") -> str:
+def save_weights(
+    store: Store,
+    key: str,
+    state: Mapping[str, "Tensor"],
+    module: "nn.Module",
+    beside: Mapping[str, str] | None = None,
+) -> str:
     """Write a model's weights to the store and return what names them. The model is finished when its row is written.
 
     Args:
@@ -117,6 +122,7 @@ def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"], module: 
         state: weights under the names of the module's `state_dict`, such as their average.
         module: whose they are; a backbone's denoiser knows in which form others read it. Of one with adapters the
             state has these only, and they are written as peft reads them.
+        beside: text of small files to put beside them, by name.
     """
     from equivdm.backbones.base import DenoiserModule, write_weights
 
@@ -130,6 +136,8 @@ def save_weights(store: Store, key: str, state: Mapping[str, "Tensor"], module: 
             module.export(folder, state)
         else:
             write_weights(folder, state)
+        for file, text in (beside or {}).items():
+            (folder / file).write_text(text)
         found = sorted(file for file in folder.rglob("*") if file.is_file())
         sums = {file.relative_to(folder).as_posix(): _sha256(file) for file in found}
         if sums.keys() != {WEIGHTS}:
@@ -224,7 +232,8 @@ def _rows(store: Store) -> dict[str, dict[str, Any]]:
 
 
 def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRecord:
-    backbone, student = _backbone(row, rows), isinstance(_job(row), DistillJob)
+    backbone, noise, job = _backbone(row, rows), _noise(row, rows), _job(row)
+    student = isinstance(job, DistillJob)
     return ModelRecord(
         key=row["key"],
         name=row["name"],
@@ -238,8 +247,9 @@ def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRec
         created=row["created"],
         backbone=backbone,
         objective=_objective(row, rows),
-        noise=_noise(row, rows),
-        sampler=STUDENT_SAMPLER if student else backbone_of(backbone).sampler,
+        noise=noise,
+        sampler=job.sampler if student else backbone_of(backbone).sampler,
+        renoise=job.renoising(noise) if student else None,
     )
 
 

@@ -20,8 +20,10 @@ from pipelines.batch import Items, count, pending
 from pipelines.clips import select_clips
 from pipelines.config import AnyJob, DistillJob, PreprocessJob, RenderJob, TrainJob
 from pipelines.estimate import Estimate, estimate
+from pipelines.estimate_distill import estimate_distillation
 from pipelines.inputs import job_inputs
 from pipelines.manifest import unknown_videos
+from pipelines.models import newest_model
 from pipelines.progress import progress
 from pipelines.record import read_records
 from pipelines.settings import CostConfig, Resources
@@ -122,11 +124,14 @@ def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4) -> Plan:
 
 def _estimated(config: AnyJob, store: Store, device: str, mfu: float) -> Estimate | None:
     """Return what a training on GPUs takes for the largest clips that it is to see."""
-    if not isinstance(config, TrainJob) or not config.fit.parallel.gpus_per_worker:
+    if not isinstance(config, TrainJob | DistillJob) or not config.fit.parallel.gpus_per_worker:
         return None
     sizes = {(row["frames"], row["height"], row["width"]) for row in select_clips(store, config.data)}
     frames, height, width = max(sizes, key=prod)
-    return estimate(config, Bucket(frames=frames, height=height, width=width), device, mfu)
+    clip = Bucket(frames=frames, height=height, width=width)
+    if isinstance(config, DistillJob):
+        return estimate_distillation(config, newest_model(store, config.teacher).backbone, clip, device, mfu)
+    return estimate(config, clip, device, mfu)
 
 
 def measured(store: Store, job: str) -> tuple[dict[str, Sums], tuple[str, ...]]:

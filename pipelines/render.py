@@ -1,6 +1,7 @@
 """Clips and a model to videos: noise from the clip's motion plan, the ODE, `decode`, mp4, one row per video."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from pipelines.shown import COLUMNS, Shown, check_colour, columns_of, conditions
 from pipelines.stages import check_clips
 from pipelines.steps import NOBODY, actor_pool, settle, step
 from pipelines.store import Store, open_store
+from pipelines.students import check_sampler_of
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter
 
@@ -52,7 +54,9 @@ def check(config: RenderJob, store: Store) -> None:
     from equivdm.sampling import check_sampler
 
     model = newest_model(store, config.model)
-    check_sampler(settings(config, model)[1], backbone_of(model.backbone).diffusion(model.objective))
+    sampler = settings(config, model)[1]
+    check_sampler_of(model, sampler)
+    check_sampler(sampler, backbone_of(model.backbone).diffusion(model.objective))
 
 
 def inputs(config: RenderJob, store: Store) -> tuple[Table, Items]:
@@ -85,9 +89,15 @@ def settings(config: RenderJob, model: ModelRecord) -> tuple[NoiseConfig, Sample
     return config.noise or model.noise, config.sampler or model.sampler
 
 
+def renoising(config: RenderJob, model: ModelRecord) -> NoiseConfig:
+    """Return the noise that the sampler `renoise` takes between its steps, likewise."""
+    return config.noise or model.renoise or model.noise
+
+
 def render_fingerprint(config: RenderJob, model: ModelRecord) -> str:
     """Return the hash of all that can change a video, but the clip. The set's name is part of it: sets stay apart."""
     noise, sampler = settings(config, model)
+    again = {"renoise": renoising(config, model).model_dump()} if sampler.kind == "renoise" else {}
     return fingerprint(
         {
             "stage": "render",
@@ -96,6 +106,7 @@ def render_fingerprint(config: RenderJob, model: ModelRecord) -> str:
             "weights": model.weights,
             "noise": noise.model_dump(),
             "sampler": sampler_identity(sampler),
+            **again,
             "use_control": config.use_control,
             "seed": config.seed,
         }
@@ -134,11 +145,19 @@ class RenderClip:
         seed = derive_seed(self.config.seed, "render", row["clip"])
         shape = tuple(clip["latents"]["shape"])
         noise = draw_noise(clip["plan"], shape, noise_config, seed)
-        frames = self._sample(noise, shown(clip, row["fps"]), sampler)
+        again = renoising(self.config, self.model)
+        frames = self._sample(
+            noise,
+            shown(clip, row["fps"]),
+            sampler,
+            lambda k: draw_noise(clip["plan"], shape, again, derive_seed(seed, "draw", k)),
+        )
         file = f"renders/{row['name']}/{row['key']}.mp4"
         return {"file": file, "steps": sampler.steps, **self._put(frames, row["fps"], file)}
 
-    def _sample(self, noise: np.ndarray, clip: Shown, sampler: SamplerConfig) -> np.ndarray:
+    def _sample(
+        self, noise: np.ndarray, clip: Shown, sampler: SamplerConfig, draw: Callable[[int], np.ndarray]
+    ) -> np.ndarray:
         import torch
 
         from equivdm.sampling import sample
@@ -148,9 +167,13 @@ class RenderClip:
         conditions, empty = (
             conditions_of([clip], [use_text], use_control).to(self.device) for use_text in (True, False)
         )
+
+        def drawn(k: int) -> torch.Tensor:
+            return torch.tensor(draw(k))[None].to(self.device)
+
         with torch.inference_mode():
             start = torch.tensor(noise)[None].to(self.device)
-            latents = sample(self.denoiser, start, conditions, sampler, self.diffusion, empty)
+            latents = sample(self.denoiser, start, conditions, sampler, self.diffusion, empty, drawn)
             return to_frames(self.codec.decode(latents)[0])
 
     def _put(self, frames: np.ndarray, fps: float, file: str) -> Row:

@@ -17,7 +17,7 @@ from pipelines.pace import Pace
 from pipelines.partition import held
 
 Run = Callable[..., Any]
-"""Runs a module without gradients."""
+"""Runs a module whose weights have no gradient."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import DenoiserModule
+from equivdm.config import BackboneConfig, LoraConfig
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
 from pipelines.config import TrainJob
@@ -47,11 +48,11 @@ def first_network(config: TrainJob, store: Store, start: ModelRecord | None) -> 
     return denoiser
 
 
-def check_adapters(config: TrainJob) -> None:
-    """Raise UsageError, before any worker starts, where adapters cannot be put on the network."""
-    if config.lora is None:
+def check_lora(config: BackboneConfig, lora: LoraConfig | None) -> None:
+    """Raise UsageError, before any worker starts, where adapters cannot be put on a network."""
+    if lora is None:
         return
     from equivdm.adapters import check_targets
 
-    backbone = backbone_of(config.backbone)
-    check_targets(backbone.build_empty(), backbone.targets(config.lora))
+    backbone = backbone_of(config)
+    check_targets(backbone.build_empty(), backbone.targets(lora))

@@ -23,7 +23,7 @@ from pipelines.models import ModelRecord
 from pipelines.session import Part, Run
 from pipelines.shown import check_colour
 from pipelines.stages import check_clips
-from pipelines.start import check_adapters, first_network, start_identity, start_of
+from pipelines.start import check_lora, first_network, start_identity, start_of
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from pipelines.validation import plan_validation
@@ -44,7 +44,7 @@ def run(config: TrainJob) -> TrainSummary:
         except ValueError as error:
             raise UsageError(f"backbone: {error}") from error
     clips = [row["key"] for row in chosen]
-    check_adapters(config)
+    check_lora(config.backbone, config.lora)
     start = start_of(config, store)
     key = train_key(config, clips, start)
     validation = plan_validation(

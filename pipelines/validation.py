@@ -58,7 +58,9 @@ class Validation:
     noise: NoiseConfig
     sampler: SamplerConfig
     has_loss: bool
-    """Whether the denoising loss says something: a one-step student has none."""
+    """Whether the denoising loss says something: a student has none."""
+    renoise: NoiseConfig | None = None
+    """What a student takes between its steps."""
 
     def __call__(self, weights: Mapping[str, Tensor], step: int, device: torch.device) -> dict[str, float]:
         """Return the means over the clips of loss and metrics, and write the videos, with weights after some steps."""
@@ -94,11 +96,13 @@ class Validation:
 
     def _draws(self, reader: ClipReader, key: str) -> Batch:
         seed = derive_seed(self.seed, "validate")
-        samples = SampleConfig(seed=seed, batch=1, noise=self.noise, diffusion=self.diffusion, draws=len(TIMES))
+        draws = max(len(TIMES), self.sampler.steps if self.sampler.kind == "renoise" else 1)
+        samples = SampleConfig(seed, 1, self.noise, self.diffusion, draws, renoise=self.renoise)
         return Loader(samples, [key], reader).batch(0)
 
     def _sample(self, network: Callable[..., Tensor], batch: Batch, empty: Conditions) -> Latents:
-        return sample(network, batch.noises[0], batch.conditions, self.sampler, self.diffusion, empty)
+        first, fresh = batch.noises[0], batch.noises.__getitem__
+        return sample(network, first, batch.conditions, self.sampler, self.diffusion, empty, fresh)
 
     def _loss(self, network: Callable[..., Tensor], batch: Batch) -> float:
         """Return the loss of one clip, mean over the fixed times, each with a draw of noise of its own."""

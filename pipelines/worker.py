@@ -1,5 +1,6 @@
 """A worker of a training on Ray Train: begin or take over, run the loop, hand the model on."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,8 @@ class FitTask:
     store: Store
     fit: FitConfig
     make_recipe: MakeRecipe
+    beside: Mapping[str, str] | None = None
+    """Text of small files to put beside the weights, by name."""
     validation: Validation | None = None
     """What is done every so many steps with the averaged weights."""
     board: Any = None
@@ -78,7 +81,7 @@ def train_worker(task: FitTask) -> Outcome:
     if session.step < task.fit.steps:
         return Outcome(stopped=session.step)
     average = whole(session.main, session.ema.state_dict())
-    weights = save_weights(task.store, task.key, average, session.main) if rank == 0 else None
+    weights = save_weights(task.store, task.key, average, session.main, task.beside) if rank == 0 else None
     return Outcome(weights=weights, history=tuple(session.history), speeds=tuple(session.speeds))
 
 

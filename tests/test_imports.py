@@ -55,6 +55,7 @@ def test_packages_import_in_one_direction(package: str) -> None:
         "jobs.specs",
         "jobs.cli",
         "pipelines.estimate",
+        "pipelines.estimate_distill",
     ],
 )
 def test_planning_a_job_loads_neither_torch_nor_ray(module: str) -> None:

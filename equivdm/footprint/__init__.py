@@ -5,7 +5,7 @@ under bfloat16 autocast with float32 weights, whose bfloat16 copies are then kep
 tensor in the networks as they are; the tests count again.
 """
 
-from equivdm.footprint.base import ATTENTION, Footprint, Linear, Micro, adapter_parameters
+from equivdm.footprint.base import ATTENTION, Footprint, Linear, Micro, adapter_parameters, seen_blocks
 from equivdm.footprint.tiny import TinyFootprint
 from equivdm.footprint.videocrafter2 import VideoCrafter2Footprint
 from equivdm.footprint.wan import WanFootprint
@@ -19,4 +19,5 @@ __all__ = [
     "VideoCrafter2Footprint",
     "WanFootprint",
     "adapter_parameters",
+    "seen_blocks",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from equivdm.config import TinyConfig
-from equivdm.footprint.base import Linear, Micro
+from equivdm.footprint.base import Linear, Micro, seen_blocks
 
 _FINE, _COARSE = 16, 32
 """Channels of the convolutions."""
@@ -51,6 +51,11 @@ class TinyFootprint:
         """Attention and MLP, which are one layer in and one out."""
         d, depth = self.config.width, self.config.depth
         return [Linear("mix_in", d, 7 * d, depth), Linear("mix_out", 5 * d, d, depth)]
+
+    @property
+    def features(self) -> Sequence[int]:
+        """Of blocks."""
+        return [self.config.width for _ in seen_blocks(self.config.depth)]
 
     def kept(self, micro: Micro, *, mixed: bool, recompute: bool) -> float:
         """See `Footprint`."""

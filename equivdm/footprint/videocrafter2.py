@@ -58,6 +58,11 @@ class VideoCrafter2Footprint:
                 found += [Linear(name, second if name in ("to_k", "to_v") else inner, inner, 1) for name in ATTENTION]
         return found
 
+    @property
+    def features(self) -> Sequence[int]:
+        """Of the stage in the middle."""
+        return [self.sizes.widths[-1]]
+
     def kept(self, micro: Micro, *, mixed: bool, recompute: bool) -> float:
         """See `Footprint`."""
         layers, unit = list(self._layers()), 2 if mixed else 4

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equivdm.errors import UsageError
-from equivdm.footprint.base import ATTENTION, Linear, Micro
+from equivdm.footprint.base import ATTENTION, Linear, Micro, seen_blocks
 
 _CELLS, _CONTROL_CELLS = 16 * 4, 96 * 4
 """Values of a token: latents, and VACE's control, of 2 x 2 cells."""
@@ -90,6 +90,11 @@ class WanFootprint:
         """The attention projections: each block attends to the video and to the text."""
         count = 2 * (self.layers + self.control_layers)
         return [Linear(name, self.width, self.width, count) for name in ATTENTION]
+
+    @property
+    def features(self) -> Sequence[int]:
+        """Of blocks."""
+        return [self.width for _ in seen_blocks(self.layers)]
 
     def kept(self, micro: Micro, *, mixed: bool, recompute: bool) -> float:
         """See `Footprint`."""

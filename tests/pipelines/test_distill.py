@@ -2,11 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from equivdm.config import LoraConfig, NoiseConfig
 from equivdm.errors import UsageError
-from pipelines.distill import distill_key, make_recipe, run
+from equivdm.process import shift_times
+from equivdm.seeds import derive_seed
+from equivdm.text import token_rows
+from pipelines.clips import read_clips
+from pipelines.distill import distill_key, run
+from pipelines.distill_config import GanConfig, RegressionConfig
+from pipelines.distill_recipe import make_recipe
+from pipelines.draw import draw_noise
 from pipelines.engines import make_plain
 from pipelines.loop import run as run_steps
 from pipelines.models import ModelRecord, load_denoiser, load_weights
@@ -21,11 +31,11 @@ CPU = torch.device("cpu")
 FIGURES = ("loss", "fake_loss", "gradient_norm", "lr", "fake_gradient_norm", "fake_lr")
 
 
-def with_teacher(root: Path) -> tuple[Store, list[str], ModelRecord]:
+def with_teacher(root: Path, spread: float = 0.0) -> tuple[Store, list[str], ModelRecord]:
     """A store with clips and a teacher of random weights."""
     job = train_job(str(root), fit_config())
     store = open_store(job.store)
-    return store, write_clips(store), finish(store, "teacher", job)
+    return store, write_clips(store), finish(store, "teacher", job, spread=spread)
 
 
 def test_a_step_updates_the_fake_score_and_then_the_student(tmp_path: Path) -> None:
@@ -43,6 +53,106 @@ def test_a_step_updates_the_fake_score_and_then_the_student(tmp_path: Path) -> N
     for name in ("student", "fake"):
         moved = session.engines[name].module.state_dict()
         assert any(not torch.equal(moved[weight], start[weight]) for weight in start)
+
+
+def test_the_students_own_steps_are_drawn_by_batch_and_its_noises_are_of_the_clips(tmp_path: Path) -> None:
+    """Its input is as in training, all that is added to its videos of the kind that is asked for, to the bit."""
+    store, keys, teacher = with_teacher(tmp_path)
+    job = distill_job(str(tmp_path), fit_config(batch=1), student_steps=3, renoise="independent", shift=5.0)
+    recipe = make_recipe(job, store, teacher, keys, CPU, 0, 1)
+    batches = [batch for step in range(6) for batch in recipe.batch(step)]
+    assert {len(batch.noises) for batch in batches} == {2, 3, 4}
+    independent = NoiseConfig(kind="independent")
+    for number, batch in enumerate(batches):
+        key = recipe.loader.key(number, 0)
+        plan = read_clips(store, [key], ("plan",))[0]["plan"]
+        draws = [*range(len(batch.noises) - 1), 3]  # the last one is the re-noising, however many steps there are
+        for noise, draw in zip(batch.noises, draws, strict=True):
+            seed = derive_seed(job.fit.seed, "noise", number, 0, key, draw)
+            wanted = draw_noise(plan, tuple(noise.shape[1:]), independent if draw else NoiseConfig(), seed)
+            assert np.array_equal(noise[0], wanted)
+        assert torch.equal(batch.times, shift_times(recipe.loader.batch(number).times, 5.0))
+
+
+def test_two_workers_take_the_same_steps(tmp_path: Path) -> None:
+    """Under ZeRO 3 they must call their networks alike."""
+    store, keys, teacher = with_teacher(tmp_path)
+    job = distill_job(str(tmp_path), fit_config(2, batch=2), student_steps=4)
+    recipes = [make_recipe(job, store, teacher, keys, CPU, rank, 2) for rank in (0, 1)]
+    counts = [[len(batch.noises) for step in range(6) for batch in recipe.batch(step)] for recipe in recipes]
+    assert counts[0] == counts[1]
+    assert set(counts[0]) == {2, 3, 4, 5}
+
+
+def test_the_empty_caption_is_there_for_guidance_alone(tmp_path: Path) -> None:
+    store, keys, teacher = with_teacher(tmp_path)
+    plain, guided = (
+        make_recipe(distill_job(str(tmp_path), fit_config(), guidance=w), store, teacher, keys, CPU, 0, 1).batch(0)[0]
+        for w in (1.0, 4.0)
+    )
+    assert plain.empty is None
+    assert guided.empty is not None
+    assert torch.equal(guided.empty.text[0], torch.from_numpy(token_rows([""])[0]))
+    assert torch.equal(guided.empty.control, plain.conditions.control)
+    parts = guided.split(2)
+    assert [len(part.empty.text) for part in parts] == [2, 2]
+
+
+EVERYTHING = {"guidance": 3.0, "fake_lora": LoraConfig(rank=2), "gan": GanConfig(width=8)}
+
+
+def test_a_step_with_all_of_it(tmp_path: Path) -> None:
+    """Student, fake score and head move; teacher and base stay. The loss is the sum of its terms."""
+    store, keys, teacher = with_teacher(tmp_path, spread=0.1)
+    fit = fit_config(steps=2, report_every=1, batch=2)
+    regression = RegressionConfig(weight=0.5, steps=2)
+    job = distill_job(str(tmp_path), fit, **EVERYTHING, regression=regression)
+    session = set_up(make_recipe(job, store, teacher, keys, CPU, 0, 1), fit, CPU, make_plain)
+    assert list(session.engines) == ["student", "fake", "head"]
+    fake = session.engines["fake"].module
+    frozen = {name: each.clone() for name, each in fake.state_dict().items() if "lora" not in name}
+    before = {name: [p.clone() for p in engine.module.parameters()] for name, engine in session.engines.items()}
+    run_steps(session)
+    for name, engine in session.engines.items():
+        assert any(not torch.equal(*pair) for pair in zip(before[name], engine.module.parameters(), strict=True))
+    assert all(torch.equal(value, frozen[name]) for name, value in fake.state_dict().items() if name in frozen)
+    assert all(p.grad is None for p in session.recipe.parts["teacher"].module.parameters())
+    first = {figure.metric: figure.value for figure in session.history if figure.step == 1}
+    assert first["loss"] == pytest.approx(
+        first["matching_loss"] + 0.03 * first["gan_loss"] + 0.5 * first["regression_loss"], rel=1e-5
+    )
+    assert {"fake_loss", "head_loss", "head_gradient_norm", "head_lr"} <= set(first)
+
+
+def test_the_flops_of_a_step_are_the_passes_that_it_makes(tmp_path: Path) -> None:
+    """Counted as they are called: forward once, backward once through what is frozen, twice through what is trained."""
+    store, keys, teacher = with_teacher(tmp_path, spread=0.1)
+    fit = fit_config(steps=1, batch=2)
+    for options in ({}, {**EVERYTHING, "student_steps": 3}, {"guidance": 2.0, "regression": RegressionConfig(steps=3)}):
+        recipe = make_recipe(distill_job(str(tmp_path), fit, **options), store, teacher, keys, CPU, 0, 1)
+        batch = recipe.batch(0)
+        session = set_up(recipe, fit, CPU, make_plain)
+        with FlopCounterMode(display=False) as counter:
+            recipe.update(session.engines, session.frozen, batch, 0)
+        assert recipe.flops(batch) == pytest.approx(counter.get_total_flops(), rel=0.08), options
+
+
+def test_what_changes_a_student_changes_its_key(tmp_path: Path) -> None:
+    _, keys, teacher = with_teacher(tmp_path)
+    changes = [
+        {},
+        {"renoise": "independent"},
+        {"student_steps": 2},
+        {"shift": 3.0},
+        {"guidance": 2.0},
+        {"fake_lora": LoraConfig()},
+        {"gan": GanConfig()},
+        {"gan": GanConfig(weight=0.1)},
+        {"regression": RegressionConfig()},
+    ]
+    found = [distill_key(distill_job("here", fit_config(), **each), teacher, keys) for each in changes]
+    assert len(set(found)) == len(changes)
+    assert found[0] == distill_key(distill_job("here", fit_config(), renoise="warped"), teacher, keys)
 
 
 def test_the_key_follows_the_teacher(tmp_path: Path) -> None:

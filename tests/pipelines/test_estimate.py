@@ -1,6 +1,7 @@
 """The estimate of a training is what its engines hold, and says what to change where a device has too little."""
 
 import gc
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,16 +9,22 @@ import torch
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
 from equivdm.config import Bucket, LoraConfig, TinyConfig, WanConfig
+from equivdm.distillation.head import Head
 from equivdm.ema import Ema
 from equivdm.errors import UsageError
 from jobs.cli import main
-from pipelines.config import TrainJob
+from pipelines.config import DistillJob, TrainJob
 from pipelines.devices import DEVICES
+from pipelines.distill_config import GanConfig, RegressionConfig
 from pipelines.engines import descend, make_deepspeed
 from pipelines.estimate import BUCKET, Estimate, estimate
+from pipelines.estimate_distill import estimate_distillation
 from pipelines.fit_config import FitConfig, ParallelConfig
 from pipelines.partition import held
 from pipelines.settings import CostConfig, RayConfig, StoreConfig
+from pipelines.store import open_store
+from tests.pipelines.fit_cases import fit_config, train_job
+from tests.pipelines.test_models import finish
 
 CLIP = Bucket(frames=81, height=480, width=832)
 
@@ -108,6 +115,41 @@ def test_time_and_cost_are_those_of_the_operations() -> None:
     assert adapters.trained == 2 * 45 * 4 * 8 * 2 * 1536  # 45 blocks attend twice, by four layers each
 
 
+def distilled(clip: Bucket = CLIP, **changes: object) -> Estimate:
+    """Estimate a student of VACE 1.3B on eight GPUs."""
+    parallel = {"workers": 8, "gpus_per_worker": 1}
+    fit = FitConfig.model_validate({"batch": 8, "steps": 10, "parallel": parallel, "checkpoint_activations": True})
+    job = DistillJob(store=StoreConfig(root="here"), fit=fit, **changes)
+    return estimate_distillation(job, WanConfig(model=VACE.format("1.3B")), clip)
+
+
+def test_each_part_of_a_distillation_is_counted() -> None:
+    alone, plain = vace("1.3B", checkpoint_activations=True), distilled()
+    weights = alone.parameters
+    assert plain.on_device["teacher"] == 4 * weights
+    assert plain.bytes == pytest.approx(
+        2 * alone.bytes - alone.on_device["average"] - alone.on_device["activations"] + 4 * weights
+    )
+    assert (plain.parameters, plain.trained) == (3 * weights, 2 * weights)
+    assert plain.saved == 4 * weights  # of the student alone
+    pass_ = alone.useful / 3
+    assert plain.useful == pytest.approx(pass_ * (5 * 4 + 5))  # generate and train; train, and be judged by two
+
+    head = distilled(gan=GanConfig(width=256))
+    own = sum(p.numel() for p in Head([1536] * 3, 256).parameters())
+    assert head.trained == plain.trained + own
+    assert head.on_device["activations"] == 2 * plain.on_device["activations"]
+    assert head.useful == pytest.approx(pass_ * (5 * 6 + 6))
+    adapters = distilled(fake_lora=LoraConfig(rank=8))
+    assert adapters.trained == weights + vace("1.3B", lora=LoraConfig(rank=8)).trained
+    assert adapters.useful == pytest.approx(pass_ * (5 * 3 + 5))
+    assert distilled(guidance=4.0).useful == pytest.approx(pass_ * (5 * 4 + 6))
+    assert distilled(regression=RegressionConfig(steps=8)).useful == pytest.approx(pass_ * (5 * 4 + 5 + 8))
+    assert distilled(student_steps=4).useful == pytest.approx(pass_ * (5 * (2.5 + 3) + 1.5 + 5))
+    assert plain.flops == pytest.approx(pass_ * (5 * 5 + 6))  # what is computed again
+    assert head.flops == pytest.approx(pass_ * (5 * 7 + 8))
+
+
 def test_clips_or_batches_that_cannot_be_are_refused() -> None:
     with pytest.raises(UsageError, match=r"fit.batch: got 9 clips for 8 workers with 1 micro-batches each, wanted"):
         vace("1.3B", batch=9)
@@ -115,7 +157,7 @@ def test_clips_or_batches_that_cannot_be_are_refused() -> None:
         vace("1.3B", Bucket(frames=80, height=480, width=832))
 
 
-def test_the_command_estimates_without_a_store(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_estimates_without_clips(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = ["plan", "tiny_train", "--clip", "16x64x64", "--device", "h100", "--mfu", "0.1"]
     assert main([*command, "--set", "store.root=/absent/store"]) == 0
     out = capsys.readouterr().out
@@ -123,5 +165,9 @@ def test_the_command_estimates_without_a_store(capsys: pytest.CaptureFixture[str
     assert "h100 has 80 GB: it fits" in out
     assert "on the assumption of 10% of the peak of h100" in out
     assert main(["plan", "tiny_render", "--clip", "16x64x64"]) == 2
+    assert main(["plan", "tiny_distill", "--clip", "16x64x64", "--set", f"store.root={tmp_path}"]) == 2  # no teacher
+    finish(open_store(StoreConfig(root=str(tmp_path))), "teacher", train_job(str(tmp_path), fit_config()))
+    assert main(["plan", "tiny_distill", "--clip", "16x64x64", "--set", f"store.root={tmp_path}"]) == 0
+    assert "teacher" in capsys.readouterr().out
     assert main(["plan", "tiny_train", "--clip", "16x64"]) == 2
     assert main(["plan", "tiny_train", "--clip", "16x64x64", "--mfu", "40"]) == 2

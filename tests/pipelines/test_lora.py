@@ -11,7 +11,7 @@ from equivdm.backbones import backbone_of
 from equivdm.backbones.deferred import materialise
 from equivdm.config import LoraConfig, TinyConfig
 from equivdm.errors import UsageError
-from pipelines import distill
+from pipelines import distill_recipe
 from pipelines.audit import _objects
 from pipelines.checkpoints import resume
 from pipelines.config import TrainJob
@@ -153,7 +153,7 @@ def test_a_model_of_adapters_is_recorded_loaded_and_distilled(tmp_path: Path) ->
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
     student = distill_job(str(tmp_path), fit_config(steps=1, report_every=1))
-    recipe = distill.make_recipe(student, store, record, keys, CPU, 0, 1)
+    recipe = distill_recipe.make_recipe(student, store, record, keys, CPU, 0, 1)
     assert set(recipe.parts["student"].module.state_dict()) == set(merged.state_dict())
     assert stop_after(set_up(recipe, student.fit, CPU, make_plain), 1).history
 

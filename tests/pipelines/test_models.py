@@ -29,10 +29,15 @@ from tests.pipelines.fit_cases import BACKBONE, distill_job, fit_config, train_j
 HISTORY = (Figure(2, "loss", 0.5), Figure(4, "loss", 0.25))
 
 
-def finish(store: Store, key: str, job: object, parent: str | None = None, seed: int = 0) -> ModelRecord:
-    """Write a model with random weights."""
-    backbone = job.backbone if isinstance(job, TrainJob) else BACKBONE
-    weights = save_weights(store, key, (network := backbone_of(backbone).build_denoiser(seed)).state_dict(), network)
+def finish(
+    store: Store, key: str, job: object, parent: str | None = None, seed: int = 0, spread: float = 0.0
+) -> ModelRecord:
+    """Write a model with random weights; with a `spread`, those that a new network has at zero are random too."""
+    network = backbone_of(job.backbone if isinstance(job, TrainJob) else BACKBONE).build_denoiser(seed)
+    generator = torch.Generator().manual_seed(seed)
+    for value in network.state_dict().values():
+        value.add_(spread * torch.randn(value.shape, generator=generator))
+    weights = save_weights(store, key, network.state_dict(), network)
     return register_model(store, job, key, parent, weights=weights, steps=4, history=HISTORY, run="run", seconds=1.5)
 
 
@@ -59,7 +64,7 @@ def test_the_newest_of_a_name_counts_and_a_student_has_its_teachers_network(tmp_
     assert newest_model(store, "equivdm") == teacher
     student = finish(store, "k3", distill_job(store.url, fit_config()), parent="k2")
     assert (student.parent, student.backbone, student.noise) == ("k2", BACKBONE, NoiseConfig(beta=0.5))
-    assert student.sampler == SamplerConfig(kind="euler", steps=1)
+    assert student.sampler == SamplerConfig(kind="renoise", steps=1)
 
 
 def test_a_student_predicts_what_its_teacher_does(store: Store) -> None:

@@ -13,7 +13,7 @@ import torch
 from equivdm.backbones.base import DenoiserModule
 from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import UsageError
-from pipelines.config import TrainJob
+from pipelines.config import DistillJob, TrainJob
 from pipelines.engines import make_plain
 from pipelines.fit import run_folder
 from pipelines.fit_config import FitConfig, OptimizerConfig
@@ -27,8 +27,8 @@ from tests.pipelines.fit_cases import fit_config, train_job, write_clips
 
 CPU = torch.device("cpu")
 
-DRIVER = "import sys; from pipelines.config import TrainJob; from pipelines.train import run\n" + (
-    "run(TrainJob.model_validate_json(sys.argv[1]))"
+DRIVER = "import sys; from pipelines.config import {kind}; from pipelines.{job} import run\n" + (
+    "run({kind}.model_validate_json(sys.argv[1]))"
 )
 
 
@@ -38,10 +38,11 @@ def prepared(root: Path, fit: FitConfig) -> tuple[TrainJob, str]:
     return job, train_key(job, write_clips(open_store(job.store)))
 
 
-def kill_midway(job: TrainJob, key: str) -> None:
+def kill_midway(job: TrainJob | DistillJob, key: str) -> None:
     """Run the job in a process of its own and kill that as soon as a checkpoint is registered."""
     snapshot = Path(run_folder(open_store(job.store), key)) / "checkpoint_manager_snapshot.json"
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, job.model_dump_json()], start_new_session=True)
+    code = DRIVER.format(kind=type(job).__name__, job=job.job)
+    driver = subprocess.Popen([sys.executable, "-c", code, job.model_dump_json()], start_new_session=True)
     try:
         while not snapshot.exists():
             assert driver.poll() is None, "the job ended before its first checkpoint"

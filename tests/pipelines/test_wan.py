@@ -13,7 +13,7 @@ from equivdm.backbones import backbone_of
 from equivdm.backbones.wan.codec import WanCodec
 from equivdm.backbones.wan.control import control_video, vace_control
 from equivdm.backbones.wan.load import load_denoiser, save_pipeline
-from equivdm.config import ControlConfig, NoiseConfig, SamplerConfig, WanConfig
+from equivdm.config import ControlConfig, LoraConfig, NoiseConfig, SamplerConfig, WanConfig
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
 from equivdm.video.decode import decode
@@ -24,6 +24,8 @@ from pipelines.audit import audit
 from pipelines.clips import read_clips
 from pipelines.config import DistillJob, PreprocessJob, RenderJob, TrainJob
 from pipelines.delta_log import Receipt
+from pipelines.distill_config import GanConfig
+from pipelines.distill_recipe import make_recipe
 from pipelines.draw import draw_noise
 from pipelines.engines import make_plain
 from pipelines.loader import Batch, ClipReader, Loader, SampleConfig
@@ -207,11 +209,12 @@ def test_a_student_of_wan_takes_a_step(case: tuple[bool, PreprocessJob], tmp_pat
     facts = {"weights": named, "steps": 0, "history": (), "run": "now", "seconds": 0.0}
     record = register_model(store, trained, "teacher", None, **facts)
     fit = fit_config(steps=1, batch=3)
-    distilled = DistillJob(store=job.store, ray=RAY, teacher="teacher", fake_updates=1, fit=fit)
+    options = {"student_steps": 2, "guidance": 2.0, "fake_lora": LoraConfig(rank=2), "gan": GanConfig(width=8)}
+    distilled = DistillJob(store=job.store, ray=RAY, teacher="teacher", fake_updates=1, fit=fit, **options)
     keys, cpu = [row["key"] for row in clips(store)], torch.device("cpu")
-    session = set_up(distill.make_recipe(distilled, store, record, keys, cpu, 0, 1), fit, cpu, make_plain)
+    session = set_up(make_recipe(distilled, store, record, keys, cpu, 0, 1), fit, cpu, make_plain)
     run_steps(session)
-    assert {"loss", "fake_loss"} <= {figure.metric for figure in session.history}
+    assert {"loss", "fake_loss", "gan_loss", "head_loss"} <= {figure.metric for figure in session.history}
     student = session.main.state_dict()
     assert any(not torch.equal(student[name], value) for name, value in teacher.state_dict().items())
 
@@ -257,7 +260,11 @@ def test_videos_to_a_text_to_video_student_and_to_its_videos(tmp_path: Path) -> 
     sharded = fit.model_copy(update={"parallel": fit.parallel.model_copy(update={"zero_stage": 3})})
     distilled = DistillJob(**common, fit=sharded, fake_updates=1)
     student = distill.run(distilled).model
-    assert (student.parent, student.backbone, student.sampler) == (teacher.key, backbone, SamplerConfig(steps=1))
+    assert (student.parent, student.backbone, student.sampler) == (
+        teacher.key,
+        backbone,
+        SamplerConfig(kind="renoise", steps=1),
+    )
     videos = RenderJob(**common, model="student")
     assert render.run(videos).counts["done"] == 3
     assert audit(distilled).ok

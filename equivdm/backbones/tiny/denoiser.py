@@ -16,9 +16,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from equivdm.backbones.base import WEIGHTS, Conditions, Control, DenoiserModule, control_as_float, per_sample
+from equivdm.backbones.base import (
+    WEIGHTS,
+    Conditions,
+    Control,
+    DenoiserModule,
+    Features,
+    control_as_float,
+    per_sample,
+)
 from equivdm.backbones.tiny.backbone import GEOMETRY
 from equivdm.config import TinyConfig
+from equivdm.footprint import seen_blocks
 from equivdm.networks.deferred import as_readers
 from equivdm.text import VOCABULARY
 from equivdm.types import Latents, Times, Tokens
@@ -67,6 +76,15 @@ class TinyDenoiser(DenoiserModule):
         self.out = _zero(_convolution(FINE, GEOMETRY.channels))
         # Channels last is what convolutions on a CPU are fastest with.
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
+
+    @property
+    def feature_layers(self) -> dict[str, int]:
+        """Blocks of the transformer."""
+        return {f"blocks.{number}": self.words.embedding_dim for number in seen_blocks(len(self.blocks))}
+
+    def as_features(self, output: Tensor, batch: int) -> Features:
+        """Return a block's tokens as features."""
+        return rearrange(output, "b t h w c -> b (t h w) c", b=batch)
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the prediction at x_t = `latents`, t = `times`, in the precision of `latents`.

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from einops import rearrange
 from torch import Tensor
 
-from equivdm.backbones.base import Conditions, DenoiserModule, write_weights
+from equivdm.backbones.base import Conditions, DenoiserModule, Features, write_weights
 from equivdm.networks.videocrafter2.checkpoint import UNET
 from equivdm.networks.videocrafter2.process import as_timesteps
 from equivdm.networks.videocrafter2.unet import UNet
@@ -22,6 +23,15 @@ class VideoCrafter2Denoiser(DenoiserModule):
         super().__init__()
         self.network = network
         self.train(network.training)
+
+    @property
+    def feature_layers(self) -> dict[str, int]:
+        """The stage in the middle, as DMD2 has it of its UNet."""
+        return {f"{NETWORK}middle_block": self.network.sizes.widths[-1]}
+
+    def as_features(self, output: Tensor, batch: int) -> Features:
+        """Return the maps of all frames as features."""
+        return rearrange(output, "(b t) c h w -> b (t h w) c", b=batch)
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return eps at x_t = `latents`, t = k / 1000 of the nearest level k, in the precision of `latents`.

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from equivdm.backbones.base import Conditions, DenoiserModule
+from equivdm.backbones.base import Conditions, DenoiserModule, Features
 from equivdm.backbones.wan.backbone import GEOMETRY, PATCH
 from equivdm.backbones.wan.shapes import CONTROL_CHANNELS, WORDS, TextEmbeddings, VaceControl
+from equivdm.footprint import seen_blocks
 from equivdm.types import Latents, Times
 
 TIME_SCALE = 1000.0
@@ -56,6 +57,18 @@ class WanDenoiser(DenoiserModule):
     def layers(self) -> int:
         """Number of layers that take VACE's control; 0 for text to video."""
         return len(self.network.config.get("vace_layers", ()))
+
+    @property
+    def feature_layers(self) -> dict[str, int]:
+        """Blocks of the main branch; those of VACE's control are in what they say."""
+        config = self.network.config
+        width = config.num_attention_heads * config.attention_head_dim
+        return {f"{NETWORK}blocks.{number}": width for number in seen_blocks(config.num_layers)}
+
+    def as_features(self, output: Tensor, batch: int) -> Features:
+        """Return a block's tokens, which are features as they are."""
+        del batch
+        return output
 
     def forward(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
         """Return the velocity at x_t = `latents`, t = `times`, in the precision of `latents`.
