@@ -197,7 +197,7 @@ def commit_stream(dataset: "ray.data.Dataset", table: Table, draft: Draft, advan
     try:
         for settled in dataset.iter_rows():
             waiting.append(settled)
-            advance(1)
+            advance(min(1, len(settled["rows"])))  # a part may come before the item that it is of
             if (started := time.monotonic()) >= due:
                 added += _commit(waiting, table, draft)
                 waiting, ended = [], time.monotonic()

@@ -12,29 +12,26 @@ from typing import cast
 import pyarrow as pa
 
 from equivdm.beside import files_digest
-from equivdm.config import DecodeConfig
+from equivdm.config import ControlConfig, DecodeConfig, FlowConfig
 from equivdm.errors import ItemError
 from equivdm.video.sandbox import Sandbox
 from equivdm.video.windows import shortage, windows
 from pipelines.arrow import compute
-from pipelines.bars import Stages
-from pipelines.batch import Items, commit_stream, items_alone, pending
+from pipelines.batch import Items, pending
 from pipelines.config import PreprocessJob
 from pipelines.identity import content_id, fingerprint, item_key, item_keys
+from pipelines.probing import probe_videos
 from pipelines.record import Draft
 from pipelines.settings import SourceConfig
 from pipelines.sources import control_beside, flow_beside, open_source, source_file
 from pipelines.states import States, is_settled
-from pipelines.steps import ITEM_FAULTS, NOBODY, failure, settle, spread
+from pipelines.steps import ITEM_FAULTS, NOBODY, failure, settle
 from pipelines.store import Store
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter
 
 VERSION = 3
 """Raised when the same file and layout would give other rows."""
-
-_WAVE = 20_000
-"""Videos that are in the driver's memory at once."""
 
 _BATCH = 250_000
 """Rows of the manifest that are read at once."""
@@ -66,16 +63,11 @@ def unknown_videos(store: Store, job: PreprocessJob, videos: pa.Table, run: str 
 
 def update_manifest(draft: Draft, store: Store, job: PreprocessJob, unknown: pa.Table, reporter: Reporter) -> None:
     """Probe videos on the cluster and commit their windows."""
-    table = store.table("manifest")
-    with Stages(reporter, "probe", len(unknown), {}) as stages:
-        draft.follow(stages, cpus={"probe": job.work.probe.cpus})
-        for start in range(0, len(unknown), _WAVE):
-            wave = unknown.slice(start, _WAVE).to_pylist()
-            probed = spread(items_alone(wave), probe_video, job.work.probe, job=job, table=table, reporter=reporter)
-            arrived = {row["key"] for row in commit_stream(probed, table, draft, stages)}
-            crash = ItemError("the process that probed it died; see Ray's logs")
-            lost = [video for video in wave if video["key"] not in arrived]
-            table.append([_row(video, job, video["key"], _failed(crash, video, job)) for video in lost])
+
+    def lost(crash: ItemError, video: Row) -> Row:
+        return _row(video, job, video["key"], _failed(crash, video, job))
+
+    probe_videos(draft, store.table("manifest"), unknown, probe_video, job.work.probe, reporter, lost, job=job)
 
 
 def window_items(store: Store, job: PreprocessJob, videos: pa.Table, own: str) -> Items:
@@ -124,8 +116,8 @@ def probe_video(row: Row, job: PreprocessJob, table: Table, reporter: Reporter =
                 with open(local, "rb") as stream:
                     identity = content_id(stream)
                 item.bytes_in = os.path.getsize(local)
-                caption = _caption(row, job.source)
-                found = _windows_of(local, job, _content(identity, row, job))
+                caption = caption_of(row, job.source)
+                found = _windows_of(local, job, content_of(identity, row["source"], job.source, job.flow, job.control))
         except ITEM_FAULTS as fault:
             found, item.outcome = [_failed(fault, row, job)], "failed"
     windows = [{**_row(row, job, identity, window), "caption": caption} for window in found]
@@ -137,8 +129,8 @@ def _failed(fault: Exception, video: Row, job: PreprocessJob) -> Row:
     return {**_NO_WINDOW, **ended, "outcome": "done" if ended["outcome"] == "quarantined" else "failed"}
 
 
-def _caption(row: Row, source: SourceConfig) -> str:
-    """The caption of the source's manifest, else that of the file beside the video, else none."""
+def caption_of(row: Row, source: SourceConfig) -> str:
+    """Return the caption of the source's manifest, else that of the file beside the video, else none."""
     if row["caption"] is not None or not row["caption_file"]:
         return row["caption"] or ""
     filesystem, _ = open_source(source)
@@ -148,13 +140,13 @@ def _caption(row: Row, source: SourceConfig) -> str:
 _NO_WINDOW: Row = {"window": -1, "shot": -1, "indices": [], "fps": 0.0, "source_frames": -1}
 
 
-def _content(identity: str, row: Row, job: PreprocessJob) -> str:
-    """Return what names the content that clips are made of: the video, and what is read from files beside it."""
-    if job.flow.kind == "file":
-        with flow_beside(job.source, row["source"]) as place:
+def content_of(identity: str, video: str, source: SourceConfig, flow: FlowConfig, control: ControlConfig) -> str:
+    """Return what names all that is read of a video: its bytes, and those of the files beside it that are read too."""
+    if flow.kind == "file":
+        with flow_beside(source, video) as place:
             identity = item_key(identity, files_digest(place))
-    if job.control.kind == "file":
-        with control_beside(job.source, row["source"]) as place:
+    if control.kind == "file":
+        with control_beside(source, video) as place:
             identity = item_key(identity, "control", files_digest(place))
     return identity
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from equivdm.arrays import ControlMap, Frames
 from equivdm.backbones import backbone_of
-from equivdm.backbones.backbone import TextEncoder
 from equivdm.config import BackboneConfig, ControlConfig, FlowConfig, OcclusionConfig
 from equivdm.control import Control, build_control
 from equivdm.control_files import read_control
@@ -22,6 +21,7 @@ from equivdm.flow.files import read_flow
 from equivdm.noise import MotionPlan, plan_motion
 from equivdm.seeds import derive_seed
 from equivdm.video.looks import measure_looks
+from pipelines.captions import encode_caption
 from pipelines.clips import read_parts
 from pipelines.config import PreprocessJob
 from pipelines.filters import judge
@@ -213,10 +213,6 @@ _estimator: Callable[[FlowConfig], Estimator] = cast(Any, cache(build_estimator)
 _control: Callable[[ControlConfig], Control] = cast(Any, cache(build_control))
 
 
-_text: Callable[[BackboneConfig], TextEncoder] = cast(Any, cache(lambda config: backbone_of(config).build_text()))
-_empty: Callable[[BackboneConfig], np.ndarray] = cast(Any, cache(lambda backbone: _text(backbone)([""])[0]))
-
-
 def _as_video(frames: Frames) -> np.ndarray:
     """Return the pixels of frames as models take them: float32 [3, frames, height, width], -1 to 1."""
     from equivdm.video.tensors import to_model_range
@@ -244,9 +240,8 @@ _encode: Callable[[BackboneConfig], Callable[[np.ndarray], np.ndarray]] = cast(A
 
 
 def _put_text(table: Table, key: str, run: str, caption: str | None, backbone: BackboneConfig) -> Row:
-    empty = _empty(backbone)
-    (text,) = _text(backbone)([caption]) if caption else (empty,)
-    return receipt_of(table, key, run, text=to_tensor(text), empty=to_tensor(empty))
+    encoded = encode_caption(backbone, caption)
+    return receipt_of(table, key, run, text=to_tensor(encoded.text), empty=to_tensor(encoded.empty))
 
 
 def _put_blank(table: Table, key: str, run: str, size: tuple[int, int, int], backbone: BackboneConfig) -> Row:

@@ -3,10 +3,10 @@
 import functools
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import BotoCoreError
 
@@ -19,6 +19,8 @@ from pipelines.tally import SKIPPED, Reporter
 
 if TYPE_CHECKING:
     import ray.data
+
+Result = TypeVar("Result")
 
 ITEM_FAULTS = (
     EquivdmError,
@@ -85,6 +87,7 @@ def failure(fault: BaseException, attempt: int, max_attempts: int) -> Row:
         "outcome": "quarantined" if final else "failed",
         "error": type(fault).__name__,
         "message": str(fault)[:2000],
+        "passing": is_passing(fault),
     }
 
 
@@ -118,10 +121,10 @@ def table_row(row: Row, table: Table) -> Row:
 class OnActor:
     """A step on an actor, which lives on and keeps what the step keeps in its process, such as a network."""
 
-    def __init__(self, function: Callable[[Row], Row]) -> None:
+    def __init__(self, function: Callable[[Row], Any]) -> None:
         self._function = function
 
-    def __call__(self, row: Row) -> Row:
+    def __call__(self, row: Row) -> Any:
         """Run the step."""
         return self._function(row)
 
@@ -156,7 +159,23 @@ def spread(
     return items.map(cast(Any, work), ray_remote_args_fn=_task_retries, **_needs(resources))
 
 
-def _in_worker(function: Callable[..., Row], row: Row, **arguments: object) -> Row:
+def spread_apart(
+    items: "ray.data.Dataset", function: Callable[..., Iterator[Row]], resources: Resources, **arguments: object
+) -> "ray.data.Dataset":
+    """Append a step that yields several rows an item, such as parts, and last the item itself, settled.
+
+    Each row travels as soon as it is there; Ray would gather 128 MiB of them first.
+    """
+    work = functools.partial(_in_worker, function, **arguments)
+    if resources.on_actors:
+        apart = items.flat_map(cast(Any, OnActor), fn_constructor_args=(work,), **actor_pool(resources))
+    else:
+        apart = items.flat_map(cast(Any, work), ray_remote_args_fn=_task_retries, **_needs(resources))
+    apart.context.target_max_block_size = 1
+    return apart
+
+
+def _in_worker(function: Callable[..., Result], row: Row, **arguments: object) -> Result:
     keep_memory()
     return function(row, **arguments)
 

@@ -1,0 +1,49 @@
+"""Videos of a source that a table does not know yet: they are probed on the cluster, and each gets its rows."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from equivdm.errors import ItemError
+from pipelines.bars import Stages
+from pipelines.batch import commit_stream, items_alone
+from pipelines.record import Draft
+from pipelines.settings import Resources
+from pipelines.steps import spread
+from pipelines.tables import Row, Table
+from pipelines.tally import Reporter
+
+_WAVE = 20_000
+"""Videos that are in the driver's memory at once."""
+
+
+def probe_videos(
+    draft: Draft,
+    table: Table,
+    unknown: pa.Table,
+    probe: Callable[..., Row],
+    resources: Resources,
+    reporter: Reporter,
+    lost: Callable[[ItemError, Row], Row],
+    **arguments: object,
+) -> None:
+    """Run the step `probe` on videos and commit what it settles.
+
+    Args:
+        draft: of the run.
+        table: takes the rows.
+        unknown: the videos, each with its `key`, `attempt` and `run`.
+        probe: (row, table=, reporter=, and the `arguments`) to what `pipelines.steps.settle` returns.
+        resources: of the step.
+        reporter: of this part of the run.
+        lost: the row of a video whose process died.
+        arguments: of the step.
+    """
+    with Stages(reporter, "probe", len(unknown), {}) as stages:
+        draft.follow(stages, cpus={"probe": resources.cpus})
+        for start in range(0, len(unknown), _WAVE):
+            wave = unknown.slice(start, _WAVE).to_pylist()
+            probed = spread(items_alone(wave), probe, resources, table=table, reporter=reporter, **arguments)
+            arrived = {row["key"] for row in commit_stream(probed, table, draft, stages)}
+            crash = ItemError("the process that probed it died; see Ray's logs")
+            table.append([lost(crash, video) for video in wave if video["key"] not in arrived])
