@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from equivdm.arrays import Frames
 from equivdm.config import ControlConfig
-from equivdm.control import Control, build_control
+from equivdm.control import Control, build_control, control_identity
 from equivdm.relative_control import Maps, Relative, build_relative
 
 _SHIFT = 12
@@ -95,7 +95,7 @@ def scaled_control(config: ControlConfig, scale: ControlScale) -> Control:
         UsageError: for a depth model that cannot be loaded.
         ValueError: for a scale of another condition, or of no frame.
     """
-    if scale.config != config:
+    if control_identity(scale.config) != control_identity(config):
         raise ValueError(f"control: got the scale of {scale.config!r} for {config!r}: take it anew")
     kind = _relative(config)
     if kind is None:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from equivdm.config import Config
 from equivdm.errors import UsageError
@@ -57,3 +57,20 @@ class OutputConfig(Config):
     def suffix(self) -> str:
         """How the file's name ends."""
         return ".mkv" if self.codec == "lossless" else ".mp4"
+
+
+class WindowConfig(Config):
+    """The windows in which a long video is sampled. A shorter one has a single window of its own length."""
+
+    frames: int = Field(default=16, ge=2)
+    """Frames of a window: best those that the model was trained with."""
+    overlap: int = Field(default=4, ge=0)
+    """Frames that a window shares with the one before, at least: there one goes over into the other."""
+
+    @model_validator(mode="after")
+    def _windows_go_on(self) -> "WindowConfig":
+        if self.overlap >= self.frames:
+            raise ValueError(
+                f"overlap: got {self.overlap} frames of windows of {self.frames}, wanted fewer: change one of them"
+            )
+        return self

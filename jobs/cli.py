@@ -28,7 +28,7 @@ JOB_HELP = {
     "preprocess": "videos to clips: flow, occlusion, motion plan, latents, condition",
     "train": "clips to a model, with the ordinary denoising loss on warped noise",
     "distill": "a model to a student of one step, or of few",
-    "render": "clips and a model to videos",
+    "render": "driving videos, or clips, and a model to videos",
     "evaluate": "videos to metrics with confidence intervals",
 }
 

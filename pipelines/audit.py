@@ -8,7 +8,7 @@ from pipelines.batch import RunSummary, count
 from pipelines.config import AnyJob
 from pipelines.delta_log import DataFile
 from pipelines.identity import content_id
-from pipelines.inputs import job_inputs
+from pipelines.inputs import job_inputs, job_parts
 from pipelines.models import model_files
 from pipelines.progress import progress
 from pipelines.schemas import STAGES
@@ -29,7 +29,12 @@ def audit(config: AnyJob) -> RunSummary:
     states = table.states(without=damaged)
     columns = ("key", "path", "outcome", "error", "message", "file", "sha256", "folder", "weights", *STAGES)
     rows = table.rows([name for name in columns if name in table.schema.names], items.keys, without=damaged)
-    problems = [*damaged.values(), *_damaged_parts(store, rows), *_damaged_objects(store, _objects(store, table, rows))]
+    problems = [
+        *damaged.values(),
+        *_damaged_parts(store, rows),
+        *_damaged_on_the_way(config, store),
+        *_damaged_objects(store, _objects(store, table, rows)),
+    ]
     counts = {**count(items.keys, states), "new": 0}
     failures = {
         row["key"]: (row["path"], row["error"], row["message"])
@@ -50,6 +55,13 @@ def _damaged_parts(store: Store, rows: Sequence[Row]) -> Iterator[str]:
         yield from dict(_damaged_data_files(table, files)).values()
         if missing := len(named) - len({file.key for file in files}):
             yield f"{stage}: {missing} rows that clips name are not in the table"
+
+
+def _damaged_on_the_way(config: AnyJob, store: Store) -> Iterator[str]:
+    """Say what is wrong with what long driving videos are rendered from, as far as it is there."""
+    for name, keys in job_parts(config, store).items():
+        table = store.table(name)
+        yield from dict(_damaged_data_files(table, [file for file in table.files() if file.key in keys])).values()
 
 
 def _damaged_data_files(table: Table, files: Sequence[DataFile]) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from equivdm.config import (
     ShotsConfig,
     TinyConfig,
 )
+from equivdm.render_config import FrameConfig, OutputConfig, WindowConfig
 from pipelines.distill_config import GanConfig, RegressionConfig
 from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.settings import (
@@ -27,6 +28,7 @@ from pipelines.settings import (
     Name,
     PreprocessWork,
     RayConfig,
+    RenderWork,
     SelectConfig,
     SourceConfig,
     StoreConfig,
@@ -108,6 +110,16 @@ class TrainJob(Job):
             raise ValueError(f"start: got {self.start!r}, which is the model's own name: give one of them another")
         return self
 
+    @model_validator(mode="after")
+    def _is_validated_by_a_solver(self) -> Self:
+        validation = self.fit.validation
+        if validation and validation.sampler and validation.sampler.kind == "renoise":
+            raise ValueError(
+                "fit.validation.sampler: got kind=renoise, which is for distilled students alone: give a solver, "
+                "or leave it out"
+            )
+        return self
+
 
 class DistillJob(Job):
     """A model to a student of one step, or of few, by distribution matching."""
@@ -124,7 +136,8 @@ class DistillJob(Job):
     """Noise of the student's input; the teacher's own where none is given."""
     renoise: Literal["warped", "independent"] | None = None
     """Noise that is added to the student's videos, where they are judged and between its steps: fresh draws that move
-    with the clip, or are independent in every frame. The kind of `noise` where none is given."""
+    with the clip, or are independent in every frame. All else of it, and the kind where none is given, is of the noise
+    that the teacher was trained on, the only one at which it is a score."""
     student_steps: int = Field(default=1, ge=1)
     """Steps from noise to video. A student of several is trained at each of them, where its own steps bring it."""
     shift: float = Field(default=1.0, gt=0)
@@ -150,7 +163,7 @@ class DistillJob(Job):
         return SamplerConfig(kind="renoise", steps=self.student_steps, shift=self.shift)
 
     def renoising(self, noise: NoiseConfig) -> NoiseConfig:
-        """Return the noise that is added to the student's videos, given that of its input."""
+        """Return the noise that is added to the student's videos, given that of the teacher's training."""
         return noise.model_copy(update={"kind": self.renoise or noise.kind})
 
     @model_validator(mode="after")
@@ -171,7 +184,7 @@ class DistillJob(Job):
 
 
 class RenderJob(Job):
-    """Clips and a model to videos."""
+    """Driving videos, or clips, and a model to videos."""
 
     job: Literal["render"] = "render"
     """Names the kind of spec."""
@@ -179,18 +192,56 @@ class RenderJob(Job):
     """Name of this set of videos."""
     model: Name = "equivdm"
     """The newest model of that name."""
+    source: SourceConfig | None = None
+    """Driving videos, to be rendered whole, of any size and length. Where none is given, clips of the store are."""
     data: SelectConfig = SelectConfig()
-    """The driving clips."""
+    """The clips, where there is no source."""
     noise: NoiseConfig | None = None
-    """The model's own training noise where none is given."""
+    """Noise that a video starts from; the model's own training noise where none is given. What a student takes between
+    its steps stays its own."""
     sampler: SamplerConfig | None = None
-    """Solver; the model's own where none is given. A student has no other."""
+    """Solver; what suits the model where none is given. A student has its own, and no other."""
     use_control: bool = True
-    """Whether the dense condition of the clip is given to the model."""
+    """Whether the dense condition is given to the model."""
     seed: int = Field(default=0, ge=0)
-    """With the clip's key it decides the noise of every video."""
-    work: WorkConfig = WorkConfig()
+    """With the clip's key, or the video's content, it decides the noise of every video."""
+    output: OutputConfig = OutputConfig()
+    """How a video is written. Clips have no sound."""
+    work: RenderWork = RenderWork()
     """Spread and retries."""
+    prompt: str | None = None
+    """Of a source: the caption of all videos, in place of their own. Likewise all that follows."""
+    frame: FrameConfig = FrameConfig()
+    """The size at which videos are rendered, and written."""
+    window: WindowConfig = WindowConfig()
+    """The windows in which long ones are sampled."""
+    shots: ShotsConfig = ShotsConfig(kind="cuts")
+    """Where a video is cut: each shot has noise and windows of its own. Frames that fade belong to the shot before."""
+    decode: DecodeConfig = DecodeConfig()
+    """Limits of the decoder."""
+    flow: FlowConfig = FlowConfig()
+    """The motion."""
+    plan: PlanConfig = PlanConfig()
+    """The particles that carry the noise."""
+    control: ControlConfig = ControlConfig()
+    """The dense condition to compute; what the model was trained with."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_input(self) -> Self:
+        if self.source is not None and self.data != SelectConfig():
+            raise ValueError("data: got clips beside source, wanted one of the two: leave data out to render source")
+        fields = type(self).model_fields
+        given = [name for name in _OF_SOURCE if getattr(self, name) != fields[name].get_default()]
+        if self.source is None and given:
+            raise ValueError(
+                f"{given[0]}: got a setting of driving videos without a source, where clips are rendered as they were "
+                f"preprocessed: give source, or leave {given[0]} out"
+            )
+        return self
+
+
+_OF_SOURCE = ("prompt", "frame", "window", "shots", "decode", "flow", "plan", "control")
+"""Fields of a render job that say something of driving videos only."""
 
 
 class EvaluateJob(Job):

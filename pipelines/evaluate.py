@@ -53,10 +53,16 @@ def inputs(config: EvaluateJob, store: Store) -> tuple[Table, Items]:
         "outcome",
         "created",
     )
-    rows = [row for row in store.table("videos").rows(columns) if row["outcome"] == "done"]
+    finished = [row for row in store.table("videos").rows(columns) if row["outcome"] == "done"]
+    rows = [row for row in finished if row["clip"]]  # whole videos were measured when they were rendered
     names = {row["name"] for row in rows}
     for name in config.renders:
         if name not in names:
+            if any(row["name"] == name for row in finished):
+                raise UsageError(
+                    f"renders: got {name!r}, a set of whole videos, wanted one of clips, of {sorted(names)}: "
+                    "whole videos are measured when they are rendered (videos.metrics)"
+                )
             raise UsageError(f"renders: got {name!r}, wanted one of {sorted(names)} in {store.url}; run render first")
     own = fingerprint({"stage": "evaluate", "version": VERSION, "flow": flow_identity(config.flow)})
     newest = _newest_per_clip([row for row in rows if row["name"] in config.renders])

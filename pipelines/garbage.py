@@ -30,7 +30,7 @@ _PART = 1000
 _FOLDERS = ("weights", "renders", "runs")
 """Folders beside the tables in which something may be orphaned."""
 
-_VIDEO = re.compile(r"renders/[^/]+/[0-9a-f]{64}\.mp4")
+_VIDEO = re.compile(r"renders/[^/]+/[0-9a-f]{64}(-[0-9a-f]{16})?\.(mp4|mkv)")
 
 _CLOCK_S = 1.0
 """Listings of S3 give times to the millisecond, or to the second."""

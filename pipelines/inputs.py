@@ -27,6 +27,11 @@ def job_inputs(config: AnyJob, store: Store) -> tuple[Table, Items]:
             return evaluate.inputs(config, store)
 
 
+def job_parts(config: AnyJob, store: Store) -> dict[str, set[str]]:
+    """Return the keys, by table, of what a job keeps on the way to its items beside what their rows name."""
+    return render.parts(config, store) if isinstance(config, RenderJob) and config.source else {}
+
+
 _BATCH = 250_000
 """Rows of a table that are read at once."""
 

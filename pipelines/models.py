@@ -190,11 +190,17 @@ def load_denoiser(
 
     Raises UsageError where there is none.
     """
+    record = newest_model(store, name)
+    return *load_model(store, record, device), record
+
+
+def load_model(
+    store: Store, record: ModelRecord, device: "torch.device | str" = "cpu"
+) -> tuple["DenoiserModule", "Codec"]:
+    """Return a model on a device, ready to sample from, with its codec."""
     from equivdm.backbones.deferred import materialise
 
-    record = newest_model(store, name)
-    denoiser = materialise(open_weights(store, record), device)
-    return denoiser, backbone_of(record.backbone).build_codec(device), record
+    return materialise(open_weights(store, record), device), backbone_of(record.backbone).build_codec(device)
 
 
 def load_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
@@ -249,7 +255,7 @@ def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRec
         objective=_objective(row, rows),
         noise=noise,
         sampler=job.sampler if student else backbone_of(backbone).sampler,
-        renoise=job.renoising(noise) if student else None,
+        renoise=job.renoising(_noise(rows[row["parent"]], rows)) if student else None,
     )
 
 

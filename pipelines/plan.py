@@ -16,7 +16,7 @@ import pyarrow as pa
 from equivdm.config import Bucket
 from pipelines import preprocess
 from pipelines.arrow import compute
-from pipelines.batch import Items, count, pending
+from pipelines.batch import Items, count, pending, waves
 from pipelines.clips import select_clips
 from pipelines.config import AnyJob, DistillJob, PreprocessJob, RenderJob, TrainJob
 from pipelines.estimate import Estimate, estimate
@@ -26,6 +26,8 @@ from pipelines.manifest import unknown_videos
 from pipelines.models import newest_model
 from pipelines.progress import progress
 from pipelines.record import read_records
+from pipelines.rendering.drives import unknown_drives
+from pipelines.rendering.films import Films
 from pipelines.settings import CostConfig, Resources
 from pipelines.sources import list_videos
 from pipelines.stages import OF_PIXELS, lacking, stage_fingerprints
@@ -97,6 +99,8 @@ def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4) -> Plan:
     means, runs = measured(store, config.job)
     if isinstance(config, PreprocessJob):
         needs = _of_preprocess(config, store)
+    elif isinstance(config, RenderJob) and config.source:
+        needs = _of_films(Films(config, store, newest_model(store, config.model)))
     else:
         table, items = job_inputs(config, store)
         needs = _Needs(count(items.keys, table.states()))
@@ -183,6 +187,25 @@ def _of_preprocess(config: PreprocessJob, store: Store) -> _Needs:
     needs.items["probe"] = needs.unprobed
     if probed := len(videos) - needs.unprobed:
         needs.windows_per_video = windows / probed
+    return needs
+
+
+def _of_films(films: Films) -> _Needs:
+    films.check()
+    with progress("plan: list", None) as advance:
+        videos = list_videos(films.source)
+        advance(len(videos))
+    table, items = films.inputs(videos)
+    needs, work = _Needs(count(items.keys, table.states())), films.job.work
+    needs.unprobed = len(unknown_drives(films.store, films.job, videos))
+    needs.workers = {"probe": work.probe, "shots": work.motion, **films.steps}
+    with progress("plan: videos", None) as advance:
+        for wave in waves(items, table, ""):
+            needs.items.update(films.lacking(wave))
+            advance(len(wave))
+    known = needs.counts["pending"] - needs.unprobed
+    needs.items["probe"] = needs.unprobed
+    needs.windows_per_video = needs.items["sample"] / known if known > 0 else None
     return needs
 
 

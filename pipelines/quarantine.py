@@ -49,8 +49,7 @@ def take_out(config: AnyJob, names: Collection[str], again: bool) -> list[Row]:
         taken |= named
     if not again:
         return table.append([_left_out(row) for row in taken.values()], over={"quarantined"})
-    if isinstance(config, PreprocessJob):  # first: an item that is pending while its video is not would fail as before
-        _probe_again(config, store, list(taken.values()))
+    _probe_again(config, store, list(taken.values()))  # first: an item is pending, and fails as before, without
     return table.append([_once_more(row, config) for row in taken.values()], over={"quarantined"})
 
 
@@ -66,17 +65,18 @@ def _once_more(row: Row, config: AnyJob) -> Row:
     return {**row, **decided} | ({"created": datetime.now(UTC)} if "created" in row else {})
 
 
-def _probe_again(config: PreprocessJob, store: Store, rows: list[Row]) -> None:
-    """Have the next run probe the videos again of which the manifest knows no window, only an error."""
-    contents = pa.array([row["content"] for row in rows if row["window"] < 0], pa.string())
+def _probe_again(config: AnyJob, store: Store, rows: list[Row]) -> None:
+    """Have the next run probe the videos again of which nothing is known but an error."""
+    unknown = [row["content"] for row in rows if row.get("window", -1) < 0 and row.get("content")]
+    contents = pa.array(unknown, pa.string())
     if not len(contents):
         return
-    manifest = store.table("manifest")
-    named = manifest.read().filter(compute.field("content").isin(contents) & (compute.field("window") < 0))
-    states, layout = manifest.states(), layout_of(config)
-    found = [row for row in named.to_pylist() if row["layout"] == layout and row["error"]]
+    table = store.table("manifest" if isinstance(config, PreprocessJob) else "drives")
+    named = table.read().filter(compute.field("content").isin(contents) & compute.field("error").is_valid())
+    states, mine = table.states(), layout_of(config) if isinstance(config, PreprocessJob) else None
+    found = [row for row in named.to_pylist() if row.get("layout") == mine]
     latest = [row for row in found if states[row["key"]] == (row["outcome"], row["attempt"])]
-    manifest.append([_once_more(row, config) for row in latest], over={"done"})
+    table.append([_once_more(row, config) for row in latest], over={"done"})
 
 
 def _quarantined(config: AnyJob, store: Store) -> tuple[Table, list[Row]]:

@@ -157,13 +157,86 @@ MODELS = pa.schema(
     ]
 )
 
+DRIVES = pa.schema(
+    [
+        ("key", pa.string()),
+        ("content", pa.string()),  # hash of the file, and of what is read beside it
+        ("source", pa.string()),  # where it lies
+        ("path", pa.string()),  # below the source's root
+        ("caption", pa.string()),
+        ("metadata", pa.string()),
+        ("frames", pa.int32()),
+        ("height", pa.int32()),  # as displayed, in square pixels
+        ("width", pa.int32()),
+        ("fps", pa.float64()),
+        ("shots", pa.list_(pa.int32())),  # first frame of each
+        ("outcome", pa.string()),  # done | failed (probed again by the next run)
+        ("attempt", pa.int32()),
+        ("error", pa.string()),  # class of what kept it from being probed
+        ("message", pa.string()),
+        ("passing", pa.bool_()),  # whether that lies in the hour
+        ("run", pa.string()),
+    ]
+)
+"""A row per driving video, before any of it is rendered. `key` names the file's version."""
+
+PART = [
+    ("final", pa.bool_()),  # whether the failure is in the bytes: its video is given up at once
+    ("passing", pa.bool_()),  # or lies in the hour: its video is not given up however often
+]
+"""What the failure of a shot or a window means for its video."""
+
+SHOTS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("path", pa.string()),
+        ("shot", pa.int32()),
+        *OUTCOME,
+        *PART,
+    ]
+)
+"""A row per shot of a long driving video whose motion was followed. None is given up: its video is."""
+
+STRANDS = pa.schema(
+    [
+        *STAGE,
+        ("plan", pa.binary()),  # MotionPlan.to_bytes, of a piece of the shot
+        ("state", pa.binary()),  # of the planner behind it
+        ("scale", pa.binary()),  # of the dense condition, of all frames so far
+        ("backward", TENSOR),  # float16 [steps, rows, columns, 2], at a part of the frames' size
+        ("occluded", TENSOR),  # bool, likewise
+    ]
+)
+"""The particles of a shot, piece by piece."""
+
+SPANS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("path", pa.string()),
+        ("shot", pa.int32()),
+        ("start", pa.int32()),  # first frame, in the shot
+        *OUTCOME,
+        *PART,
+    ]
+)
+"""A row per window of a long driving video that was sampled. None is given up: its video is."""
+
+SAMPLES = pa.schema([*STAGE, ("latents", TENSOR)])
+"""What was sampled for a window, float16 [channels, latent frames, h, w]."""
+
 VIDEOS = pa.schema(
     [
         ("key", pa.string()),
         ("name", pa.string()),  # of the set of videos
-        ("clip", pa.string()),  # key of the driving clip
+        ("clip", pa.string()),  # key of the driving clip; null where a whole video was rendered
         ("path", pa.string()),
+        ("content", pa.string()),  # of the driving video; null where clips were rendered
+        ("caption", pa.string()),  # that a whole video was rendered with
+        ("windows", pa.int32()),  # that it was sampled in, likewise
+        ("metrics", pa.list_(pa.struct([("metric", pa.string()), ("value", pa.float64())]))),  # likewise
         ("model", pa.string()),  # key of the model
+        ("weights", pa.string()),  # sha256 of its weights
+        ("seed", pa.int64()),
         ("config", pa.string()),  # the resolved job, JSON
         *OUTCOME,
         ("file", pa.string()),  # below the store's root
@@ -190,7 +263,19 @@ METRICS = pa.schema(
     ]
 )
 
-SCHEMAS = {"manifest": MANIFEST, **STAGES, "clips": CLIPS, "models": MODELS, "videos": VIDEOS, "metrics": METRICS}
+SCHEMAS = {
+    "manifest": MANIFEST,
+    **STAGES,
+    "clips": CLIPS,
+    "models": MODELS,
+    "drives": DRIVES,
+    "shots": SHOTS,
+    "strands": STRANDS,
+    "spans": SPANS,
+    "samples": SAMPLES,
+    "videos": VIDEOS,
+    "metrics": METRICS,
+}
 
 
 def to_tensor(array: np.ndarray) -> dict[str, Any]:

@@ -121,11 +121,28 @@ class WorkConfig(Config):
     """How the items of a batch job are spread and retried. None of it can change a result."""
 
     task: Resources = Resources()
-    """Of a step that loads no network."""
-    model: Resources = Resources(actors=1)
-    """Of a step that holds the model."""
+    """Of its one step."""
     max_attempts: int = Field(default=3, ge=1)
     """Runs that may try an item before it is quarantined; a fault in the bytes themselves is final at once."""
+
+
+class RenderWork(Config):
+    """How the steps of render are spread and retried. None of it can change a result."""
+
+    model: Resources = Resources(actors=1)
+    """Of the model: an actor holds network and codec, samples, and decodes."""
+    probe: Resources = Resources()
+    """Of finding a driving video's frames and shots."""
+    motion: Resources = Resources()
+    """Of following the motion of a shot: decoding, flow, particles."""
+    windows: Resources = Resources()
+    """Of a window's frames, dense condition and noise; neighbouring steps with the same needs run as one task."""
+    texts: Resources = Resources()
+    """Of the captions. A large text encoder wants a GPU."""
+    write: Resources = Resources()
+    """Of encoding a video."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Runs that may try a video before it is quarantined; a fault in the bytes themselves is final at once."""
 
 
 class PreprocessWork(Config):

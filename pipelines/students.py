@@ -19,7 +19,7 @@ def sampling_of(job: DistillJob, teacher: ModelRecord) -> str:
         "backbone": backbone.kind,
         "objective": backbone.diffusion(teacher.objective).predicts,
         "noise": noise.model_dump(),
-        "renoise": job.renoising(noise).model_dump(),
+        "renoise": job.renoising(teacher.noise).model_dump(),
         "sampler": job.sampler.model_dump(),
         "teacher": teacher.key,
     }
@@ -27,8 +27,10 @@ def sampling_of(job: DistillJob, teacher: ModelRecord) -> str:
 
 
 def check_sampler_of(model: ModelRecord, sampler: SamplerConfig) -> None:
-    """Raise UsageError where a student is to be sampled in another way than it was distilled for."""
+    """Raise UsageError where a student is to be sampled in another way than it was distilled for, or others as one."""
     if model.kind != "distill":
+        if sampler.kind == "renoise":
+            raise UsageError(f"sampler: got kind=renoise, but {model.name} is no student: give a solver")
         return
     given, own = sampler.model_dump(), model.sampler.model_dump()
     if wrong := [name for name in own if given[name] != own[name]]:

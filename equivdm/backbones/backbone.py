@@ -133,6 +133,11 @@ class Backbone(Protocol):
 
         return Diffusion(self.process(), objective or self.predicts)
 
+    @property
+    def multiple(self) -> int:
+        """Pixels, along each side, that the network's videos must be multiples of."""
+        return self.geometry.space_stride * self.patch
+
     def targets(self, lora: LoraConfig) -> tuple[str, ...]:
         """Return which linear layers get adapters."""
         return lora.targets or self.lora_targets

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -85,7 +85,7 @@ class Sandbox:
             raise result
         return result
 
-    def stream(self, function: Callable[..., Iterator[Result]], *arguments: object) -> Iterator[Result]:
+    def stream(self, function: Callable[..., Iterator[Result]], *arguments: object) -> Generator[Result]:
         """Run a generator function in the child and yield what it yields, as it comes.
 
         `timeout_s` limits each part, so that work may be long and a hang is stopped all the same. No other call gets

@@ -36,6 +36,14 @@ _SMALLEST_H265 = 96
 """Pixels along a side. For pictures of up to 64 columns x265 uses memory that is not its own, or not set."""
 
 
+def check_codec(config: OutputConfig, size: tuple[int, int]) -> None:
+    """Raise UnsupportedVideo for frames of a size (height, width) that the codec cannot have."""
+    if config.codec == "h265" and min(size) + min(size) % 2 < _SMALLEST_H265:
+        raise UnsupportedVideo(
+            f"got {size[1]}x{size[0]} pixels, wanted at least {_SMALLEST_H265} a side for h265: take another codec"
+        )
+
+
 class VideoWriter:
     """A video that is written as its frames come. Where its `with` block raises, no file is left."""
 
@@ -58,10 +66,7 @@ class VideoWriter:
         """
         if min(size) < 1:
             raise ValueError(f"got the size {size}: at least (1, 1)")
-        if config.codec == "h265" and min(size) + min(size) % 2 < _SMALLEST_H265:
-            raise UnsupportedVideo(
-                f"got {size[1]}x{size[0]} pixels, wanted at least {_SMALLEST_H265} a side for h265: take another codec"
-            )
+        check_codec(config, size)
         self._path, self._config, self._size, self._timing = path, config, size, timing
         self._audio_from = audio_from if config.audio else None
         self._count = 0

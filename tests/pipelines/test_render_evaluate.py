@@ -5,23 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equivdm.backbones import backbone_of
-from equivdm.config import NoiseConfig, SamplerConfig, TinyConfig, VideoCrafter2Config
+from equivdm.config import NoiseConfig, SamplerConfig, VideoCrafter2Config
 from equivdm.errors import UsageError
 from equivdm.metrics import METRICS, measure
 from equivdm.video.decode import decode
 from pipelines import evaluate, preprocess, render
 from pipelines.audit import audit
 from pipelines.clips import MOTION_COLUMNS, motion_of, read_clips
-from pipelines.config import EvaluateJob, RenderJob, TrainJob
-from pipelines.models import register_model, save_weights
+from pipelines.config import EvaluateJob, RenderJob
 from pipelines.settings import Resources, SelectConfig
 from pipelines.store import Store, open_store
+from tests.pipelines.film_cases import film_job, with_model, write_films
+from tests.pipelines.random_models import add_model
 from tests.pipelines.videos import preprocess_job, write_scene
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
-
-BACKBONE = TinyConfig(width=32, depth=1, heads=2)
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +37,6 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> RenderJob:
     assert summary.ok
     assert summary.counts["done"] == summary.counts["new"] == 4
     return job
-
-
-def add_model(store: Store, name: str, seed: int, **changes: object) -> None:
-    """Register a model of random weights."""
-    denoiser = backbone_of(BACKBONE).build_denoiser(seed=seed)
-    for parameter in denoiser.parameters():
-        parameter.data.normal_(0, 0.02)
-    key = f"{seed:02d}".encode().hex() * 16
-    weights = save_weights(store, key, denoiser.state_dict(), denoiser)
-    facts = {"weights": weights, "steps": 0, "history": (), "run": "test", "seconds": 0.0}
-    register_model(
-        store,
-        TrainJob.model_validate({"store": {"root": store.url}, "name": name, "backbone": BACKBONE, **changes}),
-        key,
-        None,
-        **facts,
-    )
 
 
 def rows_of(job: RenderJob, name: str) -> list[dict]:
@@ -202,3 +183,23 @@ def test_what_cannot_work_is_refused(job: RenderJob, change: dict, message: str)
 def test_an_unknown_set_of_videos_is_refused(job: RenderJob) -> None:
     with pytest.raises(UsageError, match="renders: got 'nobody', wanted one of"):
         evaluate.run(EvaluateJob(store=job.store, renders=("nobody",)))
+
+
+def test_driving_videos_of_any_length_and_a_broken_one(tmp_path: Path) -> None:
+    """Short, long and broken, on Ray: what tests of single steps show elsewhere, all together."""
+    write_films(tmp_path / "videos", {"short": 7, "long": 18})
+    films = with_model(film_job(tmp_path / "videos", tmp_path / "store"))
+    summary = render.run(films)
+    assert {name: summary.counts[name] for name in ("inputs", "done", "quarantined", "new")} == {
+        "inputs": 3,
+        "done": 2,
+        "quarantined": 1,
+        "new": 2,
+    }
+    assert [(path, error) for path, error, _ in summary.failures] == [("broken.mp4", "NotAVideo")]
+    rows = {row["path"]: row for row in rows_of(films, "render")}
+    assert {path: (row["frames"], row["windows"]) for path, row in rows.items() if row["file"]} == {
+        "short.mp4": (7, 1),
+        "long.mp4": (18, 3),
+    }
+    assert render.run(films).counts["new"] == 0

@@ -29,6 +29,9 @@ from pipelines import evaluate, preprocess, render
 from pipelines.batch import Items, waves
 from pipelines.clips import read_clips
 from pipelines.config import EvaluateJob, PreprocessJob, RenderJob
+from pipelines.models import newest_model
+from pipelines.rendering.clips import RenderClip, clip_fingerprint
+from pipelines.rendering.identity import settings_of
 from pipelines.schemas import STAGES, from_tensor
 from pipelines.settings import FiltersConfig, PreprocessWork, Resources, StoreConfig
 from pipelines.states import State
@@ -217,7 +220,7 @@ def rendered(store: Store, **changes: object) -> tuple[RenderJob, list[Row]]:
     """Render by hand."""
     job = RenderJob.model_validate({"store": {"root": store.root}, "sampler": {"steps": 2}} | changes)
     videos, items = render.inputs(job, store)
-    actor = render.RenderClip(store, job, videos)
+    actor = RenderClip(store, job, newest_model(store, job.model), videos)
     return job, committed(videos, [actor(item) for item in ready(items, videos)])
 
 
@@ -230,7 +233,7 @@ def test_a_video_has_the_clips_rate_length_and_size_and_its_file_the_hash_of_the
     _, (row,) = rendered(store, name="one")
     assert (row["outcome"], row["fps"], row["frames"], row["steps"]) == ("done", 25.0, 6, 2)
     assert pixels(store, row).shape == (6, 32, 32, 3)
-    assert row["file"] == f"renders/one/{row['key']}.mp4"
+    assert row["file"] == f"renders/one/{row['key']}-{row['sha256'][:16]}.mp4"
     assert len(store.filesystem.cat_file(store.path(row["file"]))) == row["bytes"]
 
 
@@ -242,13 +245,13 @@ def test_a_set_by_another_name_has_the_same_videos_and_another_seed_has_others(s
 
 def test_a_job_renders_with_the_models_noise_and_sampler_unless_it_has_its_own(store: Store) -> None:
     plain, _ = rendered(store, name="plain")
-    model = render.newest_model(store, "equivdm")
-    assert render.settings(plain, model) == (NoiseConfig(beta=0.5), SamplerConfig(steps=2))
+    model = newest_model(store, "equivdm")
+    assert settings_of(plain, model) == (NoiseConfig(beta=0.5), SamplerConfig(steps=2))
     own = plain.model_copy(update={"noise": NoiseConfig(kind="independent"), "sampler": None})
     student = replace(model, sampler=SamplerConfig(steps=1))
-    assert render.settings(own, student) == (NoiseConfig(kind="independent"), SamplerConfig(steps=1))
-    prints = {render.render_fingerprint(each, model) for each in (plain, own)}
-    assert len(prints | {render.render_fingerprint(own, student)}) == 3
+    assert settings_of(own, student) == (NoiseConfig(kind="independent"), SamplerConfig(steps=1))
+    prints = {clip_fingerprint(each, model) for each in (plain, own)}
+    assert len(prints | {clip_fingerprint(own, student)}) == 3
 
 
 def test_a_video_that_is_measured_has_a_row_for_every_metric_and_a_lost_one_says_why(store: Store) -> None:

@@ -17,12 +17,14 @@ from pipelines.config import DistillJob, RenderJob
 from pipelines.distill_config import RegressionConfig
 from pipelines.fit_config import ValidateConfig
 from pipelines.models import ModelRecord, load_weights, model_files, newest_model, register_model, save_weights
-from pipelines.settings import SelectConfig
+from pipelines.rendering.identity import check_solver, noises_of
+from pipelines.settings import SelectConfig, StoreConfig
 from pipelines.store import Store
 from pipelines.students import SAMPLING, sampling_of
 from pipelines.validation import plan_validation
-from tests.pipelines.fit_cases import BACKBONE, distill_job, fit_config
+from tests.pipelines.fit_cases import BACKBONE, distill_job, fit_config, train_job
 from tests.pipelines.test_distill import with_teacher
+from tests.pipelines.test_models import finish
 
 FEW = SamplerConfig(kind="renoise", steps=3, shift=2.0)
 
@@ -61,6 +63,26 @@ def test_how_it_is_sampled_stands_in_the_store_and_beside_the_weights(tmp_path: 
     assert not audit(job).ok
 
 
+def test_what_comes_between_its_steps_is_what_its_teacher_was_trained_on(tmp_path: Path) -> None:
+    """Whatever its own noise is, and whatever noise it is rendered from: at no other is the teacher a score."""
+    store, _, teacher = with_teacher(tmp_path, noise=NoiseConfig(beta=0.5))
+    own, other = NoiseConfig(kind="independent", beta=0.2), NoiseConfig(beta=0.7)
+    few = {"student_steps": 3, "noise": own}
+    kinds = [
+        (None, teacher.noise),
+        ("warped", teacher.noise),
+        ("independent", NoiseConfig(kind="independent", beta=0.5)),
+    ]
+    for number, (kind, wanted) in enumerate(kinds):
+        job = distill_job(str(tmp_path), fit_config(), renoise=kind, name=f"student{number}", **few)
+        student = finish(store, f"k{number}", job, parent=teacher.key)
+        assert (student.noise, student.renoise) == (own, wanted)
+        assert json.loads(sampling_of(job, teacher))["renoise"] == wanted.model_dump()
+        for noise in (None, other):
+            render_job = RenderJob(store=job.store, model=job.name, noise=noise)
+            assert noises_of(render_job, student) == [noise or own, wanted, wanted]
+
+
 @pytest.mark.parametrize(
     ("sampler", "complaint"),
     [
@@ -76,11 +98,13 @@ def test_how_it_is_sampled_stands_in_the_store_and_beside_the_weights(tmp_path: 
 def test_another_sampler_is_refused(sampler: dict[str, object], complaint: str, tmp_path: Path) -> None:
     store, job, _ = with_student(tmp_path)
     own = RenderJob(store=job.store, model="student", noise=NoiseConfig(kind="independent"))
-    render.check(own, store)  # noise is free
-    render.check(own.model_copy(update={"sampler": FEW}), store)
-    render.check(RenderJob(store=job.store, model="equivdm", sampler=SamplerConfig(steps=3)), store)
+    model = newest_model(store, "student")
+    check_solver(own, model)  # noise is free
+    check_solver(own.model_copy(update={"sampler": FEW}), model)
+    teacher = RenderJob(store=job.store, model="equivdm", sampler=SamplerConfig(steps=3))
+    check_solver(teacher, newest_model(store, "equivdm"))
     with pytest.raises(UsageError, match=f"^sampler: {complaint}: leave sampler out, or distil another$"):
-        render.check(RenderJob(store=job.store, model="student", sampler=SamplerConfig.model_validate(sampler)), store)
+        render.run(RenderJob(store=job.store, model="student", sampler=SamplerConfig.model_validate(sampler)))
 
 
 def test_it_is_validated_by_its_own_sampler(tmp_path: Path) -> None:
@@ -106,6 +130,16 @@ def test_it_is_validated_by_its_own_sampler(tmp_path: Path) -> None:
         figures.append(validation(load_weights(store, student).state_dict(), 1, torch.device("cpu")))
     assert figures[0] == figures[1] != figures[2]
     assert all(np.isfinite(value) for value in figures[0].values())
+
+
+def test_no_other_model_is_sampled_as_a_student(tmp_path: Path) -> None:
+    store, _, _ = with_teacher(tmp_path)
+    job = RenderJob(store=StoreConfig(root=str(tmp_path)), model="equivdm", sampler=FEW)
+    with pytest.raises(UsageError, match=r"^sampler: got kind=renoise, but equivdm is no student: give a solver$"):
+        check_solver(job, newest_model(store, "equivdm"))
+    validate = ValidateConfig(data=SelectConfig(), sampler=FEW)
+    with pytest.raises(ValueError, match=r"got kind=renoise, .* give a solver, or leave it out"):
+        train_job(str(tmp_path), fit_config(validation=validate))
 
 
 def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:

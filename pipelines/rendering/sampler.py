@@ -1,0 +1,91 @@
+"""The model on an actor: from a window's noise and conditions to its latents, and from latents to frames."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equivdm.arrays import Frames
+from equivdm.backbones import backbone_of
+from pipelines.config import RenderJob
+from pipelines.models import ModelRecord, load_model
+from pipelines.rendering.identity import settings_of
+from pipelines.schemas import from_tensor
+from pipelines.shown import Shown, conditions_of
+from pipelines.store import Store
+from pipelines.tables import Row
+
+if TYPE_CHECKING:
+    from equivdm.types import Latents
+
+
+class Sampler:
+    """A network and its codec, on a GPU where the process has one."""
+
+    def __init__(self, store: Store, job: RenderJob, model: ModelRecord) -> None:
+        import torch
+
+        from pipelines.engines import frozen
+
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        (denoiser, self.codec), self.model = load_model(store, model, self.device), model
+        self._denoiser = frozen(denoiser, self.device)  # in the precision of training and its validation
+        self._diffusion = backbone_of(self.model.backbone).diffusion(self.model.objective)
+        self._job, (_, self._sampler) = job, settings_of(job, self.model)
+        self._blank: Callable[[tuple[int, int, int]], np.ndarray] = lru_cache(maxsize=8)(self._encoded_blank)
+
+    def sample(self, shown: Shown, noises: list[np.ndarray]) -> "Latents":
+        """Return the latents of a window, a batch of one: what else is sampled at the time cannot change them."""
+        import torch
+
+        from equivdm.sampling import sample
+
+        conditions, empty = (
+            conditions_of([shown], [use_text], [self._job.use_control]).to(self.device) for use_text in (True, False)
+        )
+
+        def draw(number: int) -> "Latents":
+            return torch.tensor(noises[number])[None].to(self.device)
+
+        with torch.inference_mode():
+            return sample(self._denoiser, draw(0), conditions, self._sampler, self._diffusion, empty, draw)
+
+    def shown(self, row: Row) -> Shown:
+        """Return what a window gives the network beside its noise, in the form that the backbone takes."""
+        text, empty = from_tensor(row["text"]), from_tensor(row["empty"])
+        form = backbone_of(self.model.backbone).control_form()
+        if form == "none":
+            return Shown(text, empty, None, None, row["fps"])
+        control = from_tensor(row["control"])
+        if form == "pixels":
+            return Shown(text, empty, control, np.zeros_like(control), row["fps"])
+        blank, hint = self._blank(control.shape[:3]), self._encoded(as_video(control))
+        return Shown(text, empty, np.concatenate([blank, hint]), np.concatenate([blank, blank]), row["fps"])
+
+    def decode(self, chunks: "Iterable[Latents]") -> Iterator[Frames]:
+        """Yield the frames of latents, chunk by chunk."""
+        import torch
+
+        from equivdm.video.tensors import to_frames
+
+        with torch.inference_mode():
+            for video in self.codec.decode_stream(chunks):
+                yield to_frames(video[0])
+
+    def _encoded_blank(self, size: tuple[int, int, int]) -> np.ndarray:
+        return self._encoded(np.zeros((3, *size), np.float32))
+
+    def _encoded(self, video: np.ndarray) -> np.ndarray:
+        """Return latents in half precision, as preprocess stores what a model is trained with."""
+        import torch
+
+        with torch.inference_mode():
+            return self.codec.encode(torch.from_numpy(video).to(self.device)[None])[0].half().cpu().numpy()
+
+
+def as_video(control: np.ndarray) -> np.ndarray:
+    """Return a dense condition as a video, as models take them: grey ones in all three channels."""
+    from equivdm.video.tensors import to_model_range
+
+    return to_model_range(control if control.ndim == 4 else np.repeat(control[..., None], 3, axis=-1)).numpy()
