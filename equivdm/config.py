@@ -250,7 +250,8 @@ class SamplerConfig(Config):
     steps: int = Field(default=8, ge=1)
     """Solver steps; a student's are those that it was distilled for."""
     shift: float = Field(default=1.0, gt=0)
-    """Times are shift * s / (1 + (shift - 1) * s) for evenly spaced s: above 1 more of them lie near the noise."""
+    """Times are shift * s / (1 + (shift - 1) * s) for evenly spaced s: above 1 more of them lie near the noise. The s
+    of `heun` end at a shifted one, as in diffusers (docs/render.md)."""
     guidance: float = Field(default=1.0, ge=0)
     """Classifier-free guidance: how far to go from what the empty prompt gives to what the caption gives, and beyond.
     1 is none; any other shows the model both prompts, as a batch of two. The dense condition is kept for both."""

@@ -28,7 +28,9 @@ def second_order(
     """Return the latents at t = 0 of the path that starts in `noise` at `times[0]`.
 
     The levels are those of `times`; from t = 1 of the straight path they are diffusers' own, which published models are
-    sampled with: these go down to 0.001 of noise before the last step.
+    sampled with. These are f(s) = shift s / (1 + (shift - 1) s) too, of other evenly spaced s. `unipc` has steps + 1 of
+    them from 1 to 0.001 and leaves the last one out. `heun` has as many as steps, from 1 to f(0.001): its lowest level
+    is shifted twice, 0.001 at shift 1 and 0.024 at shift 5. The last step goes from the lowest level to 0.
     """
     if isinstance(diffusion.process, Straight) and diffusion.start == 1:
         scheduler, asked = _published(config)

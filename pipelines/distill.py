@@ -22,7 +22,7 @@ from pipelines.tables import Table
 from pipelines.train import fit_identity
 from pipelines.validation import plan_validation
 
-VERSION = 2
+VERSION = 3
 """Raised when the same teacher, clips and config would give other weights."""
 
 
@@ -36,7 +36,8 @@ def run(config: DistillJob) -> TrainSummary:
     check_lora(teacher.backbone, config.fake_lora)
     clips = [row["key"] for row in chosen]
     # Resolved, so that the student's row says what it was made with.
-    config = config.model_copy(update={"noise": config.noise or teacher.noise})
+    renoise = config.renoising(teacher.noise)
+    config = config.model_copy(update={"noise": config.noise or teacher.noise, "renoise": renoise.kind})
     key, backbone = distill_key(config, teacher, clips), backbone_of(teacher.backbone)
     diffusion = backbone.diffusion(teacher.objective)
     check_sampler(config.sampler, diffusion)
@@ -48,7 +49,7 @@ def run(config: DistillJob) -> TrainSummary:
         backbone=teacher.backbone,
         diffusion=diffusion,
         noise=config.noise,
-        renoise=config.renoising(config.noise or teacher.noise),
+        renoise=renoise,
         sampler=config.sampler,
         has_loss=False,
     )
@@ -74,7 +75,6 @@ def teacher_of(config: DistillJob, store: Store) -> ModelRecord:
 
 def distill_key(config: DistillJob, teacher: ModelRecord, clips: Sequence[str]) -> str:
     """Return the hash of all that can change the student's weights. The name is part of it: a model has one."""
-    noise = config.noise or teacher.noise
     settings = {"student_steps", "shift", "guidance", "fake_updates", "fake_lr", "fake_lora", "gan", "regression"}
     return fingerprint(
         {
@@ -83,8 +83,8 @@ def distill_key(config: DistillJob, teacher: ModelRecord, clips: Sequence[str]) 
             "name": config.name,
             "teacher": teacher.weights,
             "clips": sorted(clips),
-            "noise": noise.model_dump(),
-            "renoise": config.renoising(noise).model_dump(),
+            "noise": (config.noise or teacher.noise).model_dump(),
+            "renoise": config.renoising(teacher.noise).model_dump(),
             "fit": fit_identity(config.fit),
             **config.model_dump(mode="json", include=settings),
         }

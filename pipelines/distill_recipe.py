@@ -82,24 +82,25 @@ class Distillation:
         return self._update_student(engines, teacher, last) | means
 
     def _batch(self, number: int) -> Batch:
-        config, found = self.config, self.loader.batch(number)
+        config = self.config
         last = derive_seed(config.fit.seed, "student step", number) % config.student_steps
-        *path, again = found.noises
-        return replace(found, noises=(*path[: last + 1], again), times=shift_times(found.times, config.shift))
+        found = self.loader.batch(number, [*range(last + 1), config.student_steps])
+        return replace(found, times=shift_times(found.times, config.shift))
 
     def _update_judges(self, engines: Mapping[str, Engine], teacher: Teacher, batch: Batch) -> dict[str, Tensor]:
         """Train fake score and head on the student's videos of a batch."""
         fake, diffusion = engines["fake"], self.diffusion
         run = frozen(engines["student"].module, self.device)
-        parts = [part.to(self.device) for part in batch.split(fake.accumulate)]
-        made = [(part, self._generated(run, part, run)) for part in parts]
+        parts = batch.split(fake.accumulate)
+        # Of what both judges see the videos alone stay on the device: the rest is there when it is its turn.
+        made = [(part, self._generated(run, part.to(self.device), run)) for part in parts]
 
         def denoising(each: tuple[Batch, Latents]) -> Tensor:
-            part, videos = each
+            part, videos = each[0].to(self.device), each[1]
             return fake_loss(fake, videos, part.noises[-1], part.times, part.conditions, diffusion)
 
         def telling_apart(each: tuple[Batch, Latents]) -> Tensor:
-            part, videos = each
+            part, videos = each[0].to(self.device), each[1]
             seen = [
                 teacher.features(diffusion.add_noise(x, part.noises[-1], part.times), part.times, part.conditions)
                 for x in (part.latents, videos)
@@ -176,7 +177,7 @@ def make_recipe(
         noise=noise,
         diffusion=diffusion,
         draws=config.student_steps + 1,
-        renoise=config.renoising(noise),
+        renoise=config.renoising(teacher.noise),
         empty=config.guidance != 1,
         replace_bad=fit.on_bad_clip == "skip",
     )

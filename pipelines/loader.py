@@ -204,12 +204,13 @@ class Loader:
         self._slots = share(config.batch, rank, world)
         self._order = Order(config.seed, config.batch, {key: read.sizes[key] for key in keys})
 
-    def batch(self, number: int) -> Batch:
-        """Return this worker's samples of batch `number`, counted from 0.
+    def batch(self, number: int, draws: Sequence[int] | None = None) -> Batch:
+        """Return this worker's samples of batch `number`, counted from 0, with these draws of noise, or all.
 
         Raises BadClip where a clip cannot be read and none stands in for it.
         """
-        found = [self._readable(number, slot) for slot in self._slots]
+        drawn = range(self._config.draws) if draws is None else draws
+        found = [self._readable(number, slot, drawn) for slot in self._slots]
         samples, replaced = zip(*found, strict=True)
         latents, noises, times, keep, clips = zip(*samples, strict=True)
         text, control = torch.stack(keep).unbind(1)
@@ -227,26 +228,26 @@ class Loader:
         """Return the clip in a slot of a batch, as `pipelines.order` has it."""
         return self._order.key(number, slot)
 
-    def _readable(self, number: int, slot: int) -> tuple[Sample, str]:
+    def _readable(self, number: int, slot: int, draws: Sequence[int]) -> tuple[Sample, str]:
         """Return a slot's sample, and what is wrong with the clip that it should be of; nothing where it is."""
         try:
-            return self._sample(number, slot, self.key(number, slot)), ""
+            return self._sample(number, slot, self.key(number, slot), draws), ""
         except BadClip as fault:
             if not self._config.replace_bad:
                 raise BadClip(f"{fault}; repair or remove it, or set fit.on_bad_clip=skip") from fault
             why = str(fault)
         for key in self._order.stand_ins(number, slot):
             with suppress(BadClip):
-                return self._sample(number, slot, key), why
+                return self._sample(number, slot, key, draws), why
         raise BadClip(f"{why}; and no other clip of its size can be read: run the audit of the preprocess job")
 
-    def _sample(self, number: int, slot: int, key: str) -> Sample:
+    def _sample(self, number: int, slot: int, key: str, draws: Sequence[int]) -> Sample:
         config, clip = self._config, self._read(key)
-        seeds = [derive_seed(config.seed, "noise", number, slot, key, draw) for draw in range(config.draws)]
+        seeds = {draw: derive_seed(config.seed, "noise", number, slot, key, draw) for draw in draws}
         with self._read.blaming(key):
             noises = [
-                torch.from_numpy(draw_noise(clip.plan, clip.latents.shape, kind, seed))
-                for kind, seed in zip(config.kinds, seeds, strict=True)
+                torch.from_numpy(draw_noise(clip.plan, clip.latents.shape, config.kinds[draw], seed))
+                for draw, seed in seeds.items()
             ]
         generator = torch.Generator().manual_seed(derive_seed(config.seed, "sample", number, slot, key))
         times = config.diffusion.draw_times(1, generator)

@@ -36,7 +36,8 @@ class Teacher:
         if listen:
             prediction, features = self._heard(x_t, times, conditions)
         else:
-            prediction, features = self.call(x_t, times, conditions), []
+            with torch.no_grad():  # nothing is kept for a pass backward that there is not
+                prediction, features = self.call(x_t, times, conditions), []
         if self.guidance == 1:
             return prediction.detach(), features
         if empty is None:

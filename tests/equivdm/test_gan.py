@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Conditions, DenoiserModule
@@ -122,7 +123,10 @@ def test_every_teacher_shows_its_inner_layers_and_lets_the_gradient_through(
     network.recompute = False
     assert found[False].abs().amax((1, 2, 3, 4)).all()  # each video has its own
     assert torch.equal(found[True], found[False])
-    silent, nothing = teacher.judge(x, times, conditions, listen=False)
+    kept = list[Tensor]()
+    with saved_tensors_hooks(kept.append, lambda kept: kept):
+        silent, nothing = teacher.judge(x.clone().requires_grad_(), times, conditions, listen=False)
+    assert kept == []
     assert torch.equal(silent, prediction)
     assert nothing == []
     assert not network._forward_hooks

@@ -8,6 +8,7 @@ import torch
 from diffusers import UniPCMultistepScheduler
 from torch import Tensor
 
+from equivdm.backbones.base import Conditions
 from equivdm.config import SamplerConfig
 from equivdm.objective import TARGETS, Diffusion
 from equivdm.process import Straight, VideoCrafter2Process
@@ -45,6 +46,30 @@ def test_paths_to_one_point_are_exact_in_any_steps(diffusion: Diffusion, kind: s
     for steps, rounding in ((1, 5e-4), (3, 1e-5)):
         solved = solve(Posterior(0.3, 0.0, diffusion), kind, steps)
         torch.testing.assert_close(solved, torch.full_like(NOISE, 0.3), atol=rounding, rtol=0)
+
+
+@pytest.mark.parametrize("shift", [1.0, 5.0])
+@pytest.mark.parametrize("kind", ["heun", "unipc"])
+def test_times_of_the_straight_path_are_the_published_ones(kind: str, shift: float) -> None:
+    """The lowest one of `heun` is shifted twice; `unipc` leaves the lowest one out."""
+
+    def shifted(s: float) -> float:
+        return shift * s / (1 + (shift - 1) * s)
+
+    if kind == "heun":
+        first, *others = [shifted(1 + (shifted(0.001) - 1) * k / 4) for k in range(5)]
+        wanted = [first, *(t for t in others for _ in range(2))]
+    else:
+        wanted = [shifted(1 + (0.001 - 1) * k / 5) for k in range(5)]
+    law, asked = Posterior(0.8, 0.4, STRAIGHT[-1]), list[float]()
+
+    def listened(latents: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
+        asked.append(times[0].item())
+        return law(latents, times, conditions)
+
+    config = SamplerConfig.model_validate({"kind": kind, "steps": 5, "shift": shift})
+    sample(listened, NOISE, NOTHING, config, law.diffusion)
+    assert asked == pytest.approx(wanted, abs=2e-6)
 
 
 def levels_of(times: list[float]) -> list[float]:

@@ -31,9 +31,9 @@ CPU = torch.device("cpu")
 FIGURES = ("loss", "fake_loss", "gradient_norm", "lr", "fake_gradient_norm", "fake_lr")
 
 
-def with_teacher(root: Path, spread: float = 0.0) -> tuple[Store, list[str], ModelRecord]:
+def with_teacher(root: Path, spread: float = 0.0, **changes: object) -> tuple[Store, list[str], ModelRecord]:
     """A store with clips and a teacher of random weights."""
-    job = train_job(str(root), fit_config())
+    job = train_job(str(root), fit_config(), **changes)
     store = open_store(job.store)
     return store, write_clips(store), finish(store, "teacher", job, spread=spread)
 
@@ -56,20 +56,20 @@ def test_a_step_updates_the_fake_score_and_then_the_student(tmp_path: Path) -> N
 
 
 def test_the_students_own_steps_are_drawn_by_batch_and_its_noises_are_of_the_clips(tmp_path: Path) -> None:
-    """Its input is as in training, all that is added to its videos of the kind that is asked for, to the bit."""
-    store, keys, teacher = with_teacher(tmp_path)
-    job = distill_job(str(tmp_path), fit_config(batch=1), student_steps=3, renoise="independent", shift=5.0)
+    """Its input is of its own noise, all that is added to its videos of the teacher's, to the bit."""
+    store, keys, teacher = with_teacher(tmp_path, noise=NoiseConfig(beta=0.5))
+    independent = NoiseConfig(kind="independent")
+    job = distill_job(str(tmp_path), fit_config(batch=1), student_steps=3, noise=independent, shift=5.0)
     recipe = make_recipe(job, store, teacher, keys, CPU, 0, 1)
     batches = [batch for step in range(6) for batch in recipe.batch(step)]
     assert {len(batch.noises) for batch in batches} == {2, 3, 4}
-    independent = NoiseConfig(kind="independent")
     for number, batch in enumerate(batches):
         key = recipe.loader.key(number, 0)
         plan = read_clips(store, [key], ("plan",))[0]["plan"]
         draws = [*range(len(batch.noises) - 1), 3]  # the last one is the re-noising, however many steps there are
         for noise, draw in zip(batch.noises, draws, strict=True):
             seed = derive_seed(job.fit.seed, "noise", number, 0, key, draw)
-            wanted = draw_noise(plan, tuple(noise.shape[1:]), independent if draw else NoiseConfig(), seed)
+            wanted = draw_noise(plan, tuple(noise.shape[1:]), teacher.noise if draw else independent, seed)
             assert np.array_equal(noise[0], wanted)
         assert torch.equal(batch.times, shift_times(recipe.loader.batch(number).times, 5.0))
 
@@ -116,7 +116,8 @@ def test_a_step_with_all_of_it(tmp_path: Path) -> None:
     for name, engine in session.engines.items():
         assert any(not torch.equal(*pair) for pair in zip(before[name], engine.module.parameters(), strict=True))
     assert all(torch.equal(value, frozen[name]) for name, value in fake.state_dict().items() if name in frozen)
-    assert all(p.grad is None for p in session.recipe.parts["teacher"].module.parameters())
+    # What the student's update left with its judges would be added to their next one.
+    assert all(p.grad is None for name in ("fake", "head") for p in session.engines[name].module.parameters())
     first = {figure.metric: figure.value for figure in session.history if figure.step == 1}
     assert first["loss"] == pytest.approx(
         first["matching_loss"] + 0.03 * first["gan_loss"] + 0.5 * first["regression_loss"], rel=1e-5
@@ -141,6 +142,7 @@ def test_what_changes_a_student_changes_its_key(tmp_path: Path) -> None:
     _, keys, teacher = with_teacher(tmp_path)
     changes = [
         {},
+        {"noise": NoiseConfig(kind="independent")},
         {"renoise": "independent"},
         {"student_steps": 2},
         {"shift": 3.0},
