@@ -19,13 +19,14 @@ from equivdm.strands import Steps, follow, noise_of
 from equivdm.video.write import check_codec
 from pipelines.captions import encode_caption
 from pipelines.config import RenderJob
+from pipelines.copies import kept_source_file
 from pipelines.manifest import sandbox
 from pipelines.models import ModelRecord
 from pipelines.rendering.identity import noises_of
 from pipelines.rendering.layout import Take, fit_of, seeds_of, takes_of
 from pipelines.rendering.motion import flow_source, stored_motion
 from pipelines.schemas import from_tensor, to_tensor
-from pipelines.sources import control_beside, source_file
+from pipelines.sources import control_beside
 from pipelines.steps import step
 from pipelines.store import Store
 from pipelines.tables import Row
@@ -63,7 +64,7 @@ def read_frames(row: Row, job: RenderJob, model: ModelRecord, store: Store) -> R
     assert job.source is not None
     indices, shown = Place.of(row, job, model).indices, fit_of(row, job, model.backbone)
     check_codec(job.output, shown.output)  # now, not when all is sampled
-    with source_file(job.source, row["source"]) as local:
+    with kept_source_file(job.source, row["source"]) as local:
         return {"pixels": to_tensor(sandbox(job.decode).decode(local, indices, shown))}
 
 
@@ -82,7 +83,7 @@ def find_motion(row: Row, job: RenderJob, model: ModelRecord, store: Store) -> R
         return {"plans": _planned(row, job, model, place, ()), "motion": None}
     assert job.source is not None
     shown = fit_of(row, job, model.backbone)
-    with source_file(job.source, row["source"]) as local, flow_source(row, job, local, shown) as flow:
+    with kept_source_file(job.source, row["source"]) as local, flow_source(row, job, local, shown) as flow:
         steps = flow(frames, place.indices[: len(frames)])
     motion = stored_motion(*steps, job)
     stored = None if motion is None else {"backward": to_tensor(motion[0]), "occluded": to_tensor(motion[1])}
@@ -132,7 +133,7 @@ def encode_text(row: Row, job: RenderJob, model: ModelRecord, store: Store) -> R
 
 def _read_control(row: Row, job: RenderJob, model: ModelRecord) -> ControlMap:
     assert job.source is not None
-    with source_file(job.source, row["source"]) as local, control_beside(job.source, row["source"]) as place:
+    with kept_source_file(job.source, row["source"]) as local, control_beside(job.source, row["source"]) as place:
         indices, shown = Place.of(row, job, model).indices, fit_of(row, job, model.backbone)
         return read_control(place, indices, sandbox(job.decode).probe(local), shown)
 

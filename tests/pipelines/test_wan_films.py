@@ -1,6 +1,5 @@
 """Driving videos with Wan, text to video and VACE, at a tiny random size: a codec that is causal in time."""
 
-
 import numpy as np
 import pytest
 import torch
