@@ -80,7 +80,7 @@ def written(row: Row) -> int:
 def failure(fault: BaseException, attempt: int, max_attempts: int) -> Row:
     """Return the outcome columns of a failed item: quarantined where trying again cannot help or was tried enough.
 
-    Three nights with a store that is down are no reason to give an item up.
+    Three nights with a store that is down are no reason to give an item up: `passing` says that a fault is of the kind.
     """
     final = (isinstance(fault, ItemError) and fault.final) or (attempt >= max_attempts and not is_passing(fault))
     return {
