@@ -198,14 +198,14 @@ def _of_films(films: Films) -> _Needs:
     table, items = films.inputs(videos)
     needs, work = _Needs(count(items.keys, table.states())), films.job.work
     needs.unprobed = len(unknown_drives(films.store, films.job, videos))
-    needs.workers = {"probe": work.probe, "shots": work.motion, **films.steps}
+    needs.workers = {"probe": work.probe, "shots": work.motion, **films.steps, "sample": work.model}
     with progress("plan: videos", None) as advance:
         for wave in waves(items, table, ""):
             needs.items.update(films.lacking(wave))
             advance(len(wave))
     known = needs.counts["pending"] - needs.unprobed
     needs.items["probe"] = needs.unprobed
-    needs.windows_per_video = needs.items["sample"] / known if known > 0 else None
+    needs.windows_per_video = needs.items["frames"] / known if known > 0 else None
     return needs
 
 

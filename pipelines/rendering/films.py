@@ -104,10 +104,14 @@ class Films(FilmItems):
 
     @cached_property
     def steps(self) -> dict[str, Resources]:
-        """What each step takes, by its name, in their order."""
+        """What each step of a video takes, by its name, in their order."""
         work = self.job.work
-        before = dict.fromkeys(("frames", "motion", "controls", "noises"), work.windows)
-        return {**before, "texts": work.texts, "sample": work.model, "write": work.write}
+        return {**self._before_model, "paint": work.model, "write": work.write}
+
+    @property
+    def _before_model(self) -> dict[str, Resources]:
+        work = self.job.work
+        return dict.fromkeys(("frames", "motion", "controls", "noises"), work.windows) | {"texts": work.texts}
 
     # Long videos, before they are written
 
@@ -130,7 +134,7 @@ class Films(FilmItems):
             items = self._before(items, reporter)
             return items.map(cast(Any, WindowSampler), fn_constructor_args=given, **actor_pool(self.job.work.model))
 
-        steps = {name: each for name, each in self.steps.items() if name != "write"}
+        steps = {**self._before_model, "sample": self.job.work.model}
         work = Work(self.store.table("spans"), pipeline, steps, self.with_motion)
         run_items(draft, "windows", as_items(self.windows(drives)), work, reporter)
 

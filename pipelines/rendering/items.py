@@ -57,7 +57,9 @@ class FilmItems:
         }
         short = len(drives) - len({row["path"] for row in windows})
         each = dict.fromkeys(("frames", "motion", "controls", "noises", "texts"), ahead["spans"] + short)
-        return Counter({**each, "shots": ahead["shots"], "sample": ahead["spans"] + len(drives), "write": short})
+        return Counter(
+            {**each, "shots": ahead["shots"], "sample": ahead["spans"], "paint": len(drives), "write": short}
+        )
 
     def with_strands(self, shots: Sequence[Row]) -> list[Row]:
         """Add to shots the files of the strands that are there, from the first on; the last one ends the item."""

@@ -59,7 +59,7 @@ class Painter:
 
     def __call__(self, row: Row) -> Row:
         """Return the frames of a short video as a column, and of a long one the file that it was written to."""
-        return step("sample")(self._paint)(row, reporter=self._reporter)
+        return step("paint")(self._paint)(row, reporter=self._reporter)
 
     def _paint(self, row: Row) -> Row:
         if row["whole"]:
