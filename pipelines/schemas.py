@@ -242,6 +242,7 @@ VIDEOS = pa.schema(
         ("file", pa.string()),  # below the store's root
         ("bytes", pa.int64()),
         ("sha256", pa.string()),
+        ("sound", pa.string()),  # none | copied | coded
         ("fps", pa.float64()),
         ("frames", pa.int32()),
         ("height", pa.int32()),

@@ -57,6 +57,7 @@ def writing(
             VideoWriter(str(local), job.output, size, timing, audio_from=sound) as writer,
             beside(writer.write) as write,
         ):
+            about["sound"] = writer.sound
             yield write, about
         with local.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

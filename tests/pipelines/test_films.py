@@ -218,7 +218,9 @@ def test_uneven_time_stamps_and_sound_are_carried_over(frames: int, tmp_path: Pa
         np.testing.assert_array_equal(probe(local).timestamps, stamps)
         assert sound_of(local) == sound_of(str(tmp_path / "videos" / "uneven.mp4"))
     silent = job.model_copy(update={"name": "silent", "output": job.output.model_copy(update={"audio": False})})
-    with open_store(job.store).local_copy(rendered(silent)["uneven.mp4"]["file"]) as local:
+    unheard = rendered(silent)["uneven.mp4"]
+    assert (row["sound"], unheard["sound"]) == ("copied", "none")
+    with open_store(job.store).local_copy(unheard["file"]) as local:
         assert not sound_of(local)
 
 
