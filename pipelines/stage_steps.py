@@ -24,6 +24,7 @@ from equivdm.video.looks import measure_looks
 from pipelines.captions import encode_caption
 from pipelines.clips import read_parts
 from pipelines.config import PreprocessJob
+from pipelines.encoding import as_video, encoder
 from pipelines.filters import judge
 from pipelines.manifest import sandbox
 from pipelines.schemas import LOOKS_STATISTICS, MOTION_STATISTICS, from_tensor, to_tensor
@@ -133,10 +134,7 @@ def encode_control(row: Row, job: PreprocessJob, store: Store) -> Row | None:
     if not _lacks(row, "hints"):
         return None
     control = row.get("control") or read_parts(store, row["have"], ["control"])["control"]
-    frames = from_tensor(control)
-    if frames.ndim == 3:
-        frames = np.repeat(frames[..., None], 3, axis=-1)
-    hint = to_tensor(_encode(job.backbone)(_as_video(frames)))
+    hint = to_tensor(_encode(job.backbone)(as_video(from_tensor(control))))
     return put(row, store.table("hints"), row["keys"]["hints"], hint=hint)
 
 
@@ -154,7 +152,7 @@ def encode_latents(row: Row, job: PreprocessJob, store: Store) -> Row | None:
     """The backbone's `encode`, on a GPU where the process has one."""
     if row["have"]["latents"]:
         return None
-    latents = to_tensor(_encode(job.backbone)(_as_video(_pixels(row))))
+    latents = to_tensor(_encode(job.backbone)(as_video(_pixels(row))))
     return put(row, store.table("latents"), row["keys"]["latents"], latents=latents)
 
 
@@ -213,24 +211,11 @@ _estimator: Callable[[FlowConfig], Estimator] = cast(Any, cache(build_estimator)
 _control: Callable[[ControlConfig], Control] = cast(Any, cache(build_control))
 
 
-def _as_video(frames: Frames) -> np.ndarray:
-    """Return the pixels of frames as models take them: float32 [3, frames, height, width], -1 to 1."""
-    from equivdm.video.tensors import to_model_range
-
-    return to_model_range(frames).numpy()
-
-
 def _encoder(backbone: BackboneConfig) -> Callable[[np.ndarray], np.ndarray]:
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    codec = backbone_of(backbone).build_codec(device)
-
-    def encode(video: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return codec.encode(torch.from_numpy(video).to(device)[None])[0].half().cpu().numpy()
-
-    return encode
+    return encoder(backbone_of(backbone).build_codec(device), device)
 
 
 _encode: Callable[[BackboneConfig], Callable[[np.ndarray], np.ndarray]] = cast(Any, cache(_encoder))

@@ -9,6 +9,7 @@ import numpy as np
 from equivdm.arrays import Frames
 from equivdm.backbones import backbone_of
 from pipelines.config import RenderJob
+from pipelines.encoding import as_video, encoder
 from pipelines.models import ModelRecord, load_model
 from pipelines.rendering.identity import settings_of
 from pipelines.schemas import from_tensor
@@ -33,7 +34,10 @@ class Sampler:
         self._denoiser = frozen(denoiser, self.device)  # in the precision of training and its validation
         self._diffusion = backbone_of(self.model.backbone).diffusion(self.model.objective)
         self._job, (_, self._sampler) = job, settings_of(job, self.model)
-        self._blank: Callable[[tuple[int, int, int]], np.ndarray] = lru_cache(maxsize=8)(self._encoded_blank)
+        self._encode = encoder(self.codec, self.device)
+        self._blank: Callable[[tuple[int, int, int]], np.ndarray] = lru_cache(maxsize=8)(
+            lambda size: self._encode(np.zeros((3, *size), np.float32))
+        )
 
     def sample(self, shown: Shown, noises: list[np.ndarray]) -> "Latents":
         """Return the latents of a window, a batch of one: what else is sampled at the time cannot change them."""
@@ -60,7 +64,9 @@ class Sampler:
         control = from_tensor(row["control"])
         if form == "pixels":
             return Shown(text, empty, control, np.zeros_like(control), row["fps"])
-        blank, hint = self._blank(control.shape[:3]), self._encoded(as_video(control))
+        blank = self._blank(control.shape[:3])
+        # What shows nothing is mid grey, as in preprocess; a condition of zeros would be black.
+        hint = blank if self._job.control.kind == "none" else self._encode(as_video(control))
         return Shown(text, empty, np.concatenate([blank, hint]), np.concatenate([blank, blank]), row["fps"])
 
     def decode(self, chunks: "Iterable[Latents]") -> Iterator[Frames]:
@@ -72,20 +78,3 @@ class Sampler:
         with torch.inference_mode():
             for video in self.codec.decode_stream(chunks):
                 yield to_frames(video[0])
-
-    def _encoded_blank(self, size: tuple[int, int, int]) -> np.ndarray:
-        return self._encoded(np.zeros((3, *size), np.float32))
-
-    def _encoded(self, video: np.ndarray) -> np.ndarray:
-        """Return latents in half precision, as preprocess stores what a model is trained with."""
-        import torch
-
-        with torch.inference_mode():
-            return self.codec.encode(torch.from_numpy(video).to(self.device)[None])[0].half().cpu().numpy()
-
-
-def as_video(control: np.ndarray) -> np.ndarray:
-    """Return a dense condition as a video, as models take them: grey ones in all three channels."""
-    from equivdm.video.tensors import to_model_range
-
-    return to_model_range(control if control.ndim == 4 else np.repeat(control[..., None], 3, axis=-1)).numpy()

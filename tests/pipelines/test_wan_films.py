@@ -7,7 +7,7 @@ import torch
 from equivdm.backbones import backbone_of
 from equivdm.backbones.wan.control import control_video, vace_control
 from equivdm.blend import blend
-from equivdm.config import WanConfig
+from equivdm.config import ControlConfig, WanConfig
 from equivdm.spans import lay_spans
 from equivdm.video.tensors import to_frames
 from pipelines.config import RenderJob, TrainJob
@@ -92,3 +92,6 @@ def test_a_window_is_shown_what_vace_is_trained_to_see(job: RenderJob) -> None:
     planes = vace_control(sampler.codec, control_video(control))[0, :32]
     assert shown.control is not None
     np.testing.assert_allclose(shown.control, planes.numpy(), atol=2e-3)
+    unseen = films.job.model_copy(update={"control": ControlConfig(kind="none")})
+    nothing = Sampler(films.store, unseen, films.model).shown(row)
+    np.testing.assert_array_equal(nothing.control, shown.nothing)
