@@ -17,7 +17,14 @@ from pipelines.identity import fingerprint, item_key
 from pipelines.models import ModelRecord
 from pipelines.record import Draft, recording
 from pipelines.rendering.files import writing
-from pipelines.rendering.identity import check_solver, noises_of, output_identity, sampler_identity, settings_of
+from pipelines.rendering.identity import (
+    check_solver,
+    lineage_of,
+    noises_of,
+    output_identity,
+    sampler_identity,
+    settings_of,
+)
 from pipelines.rendering.sampler import Sampler
 from pipelines.shown import COLUMNS, check_colour, columns_of, shown
 from pipelines.stages import check_clips
@@ -56,7 +63,7 @@ class Clips:
 
     def inputs(self) -> tuple[Table, Items]:
         """Return the table and the items of the job, a clip each."""
-        own = clip_fingerprint(self.job, self.model)
+        own, lineage = clip_fingerprint(self.job, self.model), lineage_of(self.job, self.model)
         clips = select_clips(self.store, self.job.data)
         check_clips(clips, self.model.backbone)
         check_colour(self.store, clips, self.model.backbone)
@@ -68,12 +75,7 @@ class Clips:
                     "path": clip["path"],
                     "fps": clip["fps"],
                     "files": files,
-                    "name": self.job.name,
-                    "model": self.model.key,
-                    "weights": self.model.weights,
-                    "seed": self.job.seed,
-                    "config": self.job.model_dump_json(),
-                    "max_attempts": self.job.work.max_attempts,
+                    **lineage,
                 }
                 for clip, files in zip(clips, locate(self.store, clips, (*_DRAWN, *COLUMNS)), strict=True)
             ]

@@ -16,13 +16,25 @@ from pipelines.identity import fingerprint
 from pipelines.models import ModelRecord
 from pipelines.students import check_sampler_of
 
-MOTION_VERSION, WINDOW_VERSION, VIDEO_VERSION = 1, 1, 1
+MOTION_VERSION, WINDOW_VERSION, VIDEO_VERSION = 1, 2, 1
 """Raised when the same shot, window or video would come out otherwise."""
 
 
 def settings_of(job: RenderJob, model: ModelRecord) -> tuple[NoiseConfig, SamplerConfig]:
     """Return the noise and the sampler: the job's own where given, else the model's."""
     return job.noise or model.noise, job.sampler or model.sampler
+
+
+def lineage_of(job: RenderJob, model: ModelRecord) -> dict[str, Any]:
+    """Return the columns of a video that say how it came about."""
+    return {
+        "name": job.name,
+        "model": model.key,
+        "weights": model.weights,
+        "seed": job.seed,
+        "config": job.model_dump_json(),
+        "max_attempts": job.work.max_attempts,
+    }
 
 
 def check_solver(job: RenderJob, model: ModelRecord) -> None:

@@ -15,7 +15,7 @@ from equivdm.spans import pieces_under
 from pipelines.config import RenderJob
 from pipelines.identity import item_key
 from pipelines.models import ModelRecord
-from pipelines.rendering.identity import motion_fingerprint, window_fingerprint
+from pipelines.rendering.identity import lineage_of, motion_fingerprint, window_fingerprint
 from pipelines.rendering.layout import Take, is_long, takes_of
 from pipelines.rendering.motion import EVER, shot_key, strand_keys
 from pipelines.store import Store
@@ -91,7 +91,8 @@ class FilmItems:
 
     def with_windows(self, drives: Sequence[Row]) -> list[Row]:
         """Add to videos what their rows say of the job, and to long ones what was sampled for them."""
-        rows = [{**drive, **self._told, **_SHORT} for drive in drives]
+        lineage = lineage_of(self.job, self.model)
+        rows = [{**drive, **lineage, **_SHORT} for drive in drives]
         long = {drive["key"]: (drive, takes) for drive, takes in self.long(rows)}
         spans = [[key for take in takes for key in self.window_keys(row, take)] for row, takes in long.values()]
         pieces = [
@@ -106,17 +107,6 @@ class FilmItems:
             for video, keys, samples, strands in found
         }
         return [row | told.get(row["key"], {}) for row in rows]
-
-    @cached_property
-    def _told(self) -> Row:
-        return {
-            "name": self.job.name,
-            "model": self.model.key,
-            "weights": self.model.weights,
-            "seed": self.job.seed,
-            "config": self.job.model_dump_json(),
-            "max_attempts": self.job.work.max_attempts,
-        }
 
     def _files(self, table: str, keys: Sequence[Sequence[str]]) -> list[list[str | None]]:
         """Return the data file of each key of each list, None where there is none. The log is read once."""
