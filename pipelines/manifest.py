@@ -20,12 +20,12 @@ from pipelines.arrow import compute
 from pipelines.batch import Items, pending
 from pipelines.config import PreprocessJob
 from pipelines.identity import content_id, fingerprint, item_key, item_keys
-from pipelines.probing import probe_videos
+from pipelines.probing import failed_probe, probe_videos
 from pipelines.record import Draft
 from pipelines.settings import SourceConfig
 from pipelines.sources import control_beside, flow_beside, open_source, source_file
 from pipelines.states import States, is_settled
-from pipelines.steps import ITEM_FAULTS, NOBODY, failure, settle
+from pipelines.steps import ITEM_FAULTS, NOBODY, settle
 from pipelines.store import Store
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter
@@ -125,8 +125,7 @@ def probe_video(row: Row, job: PreprocessJob, table: Table, reporter: Reporter =
 
 
 def _failed(fault: Exception, video: Row, job: PreprocessJob) -> Row:
-    ended = failure(fault, video["attempt"], job.work.max_attempts)
-    return {**_NO_WINDOW, **ended, "outcome": "done" if ended["outcome"] == "quarantined" else "failed"}
+    return {**_NO_WINDOW, **failed_probe(fault, video["attempt"], job.work.max_attempts)}
 
 
 def caption_of(row: Row, source: SourceConfig) -> str:

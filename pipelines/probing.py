@@ -9,7 +9,7 @@ from pipelines.bars import Stages
 from pipelines.batch import commit_stream, items_alone
 from pipelines.record import Draft
 from pipelines.settings import Resources
-from pipelines.steps import spread
+from pipelines.steps import failure, spread
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter
 
@@ -47,3 +47,9 @@ def probe_videos(
             arrived = {row["key"] for row in commit_stream(probed, table, draft, stages)}
             crash = ItemError("the process that probed it died; see Ray's logs")
             table.append([lost(crash, video) for video in wave if video["key"] not in arrived])
+
+
+def failed_probe(fault: BaseException, attempt: int, max_attempts: int) -> Row:
+    """Return the outcome columns of a video that could not be probed: done where no other probe can help."""
+    ended = failure(fault, attempt, max_attempts)
+    return {**ended, "outcome": "done" if ended["outcome"] == "quarantined" else "failed"}

@@ -13,11 +13,11 @@ from pipelines.batch import Items, pending
 from pipelines.config import RenderJob
 from pipelines.identity import content_id, fingerprint, item_keys
 from pipelines.manifest import caption_of, content_of, manifest_keys, sandbox
-from pipelines.probing import probe_videos
+from pipelines.probing import failed_probe, probe_videos
 from pipelines.record import Draft
 from pipelines.sources import source_file
 from pipelines.states import is_settled
-from pipelines.steps import ITEM_FAULTS, NOBODY, failure, settle
+from pipelines.steps import ITEM_FAULTS, NOBODY, settle
 from pipelines.store import Store
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter
@@ -46,7 +46,7 @@ def update_drives(draft: Draft, store: Store, job: RenderJob, unknown: pa.Table,
     """Probe videos on the cluster and commit their rows."""
 
     def lost(crash: ItemError, video: Row) -> Row:
-        return _row(video, video["key"], _failed(crash, video, job))
+        return _row(video, video["key"], failed_probe(crash, video["attempt"], job.work.max_attempts))
 
     probe_videos(draft, store.table("drives"), unknown, probe_drive, job.work.probe, reporter, lost, job=job)
 
@@ -65,7 +65,7 @@ def probe_drive(row: Row, job: RenderJob, table: Table, reporter: Reporter = NOB
                 identity = content_of(identity, row["source"], job.source, job.flow, job.control)
                 found = {"caption": caption, "outcome": "done", **_surveyed(local, job)}
         except ITEM_FAULTS as fault:
-            found, item.outcome = _failed(fault, row, job), "failed"
+            found, item.outcome = failed_probe(fault, row["attempt"], job.work.max_attempts), "failed"
     settled = settle({**row, "outcome": found["outcome"]}, table, [_row(row, identity, found)])
     reporter.flush()
     return settled
@@ -107,11 +107,6 @@ def _surveyed(path: str, job: RenderJob) -> Row:
         # From one shot's first frame to the next one's, so that frames which fade are rendered too.
         "shots": [0, *(shot.start for shot in shots[1:])],
     }
-
-
-def _failed(fault: Exception, video: Row, job: RenderJob) -> Row:
-    ended = failure(fault, video["attempt"], job.work.max_attempts)
-    return {**ended, "outcome": "done" if ended["outcome"] == "quarantined" else "failed"}
 
 
 def _row(video: Row, identity: str, found: Row) -> Row:
