@@ -8,13 +8,14 @@ estimated.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from equivdm.arrays import Flow, Frames, Mask, Picture
-from equivdm.video.textures import PALETTES, PATTERNS, Canvas, Style, paint
+from equivdm.video.textures import PALETTES, PATTERNS, Canvas, Style, Texture, painted
 
 Similarity = Float64[np.ndarray, "2 3"]
 """Linear part and shift; maps a layer's coordinates to the frame's, both in units and from the centre."""
@@ -86,7 +87,7 @@ class Layer:
     name: str
 
 
-def render_scene(seed: int, *, frames: int, height: int, width: int) -> Scene:
+def render_scene(seed: int, *, frames: int, height: int, width: int, texture: Texture = painted) -> Scene:
     """Render the scene of a seed. The same arguments give the same bytes.
 
     Args:
@@ -94,13 +95,14 @@ def render_scene(seed: int, *, frames: int, height: int, width: int) -> Scene:
         frames: number of frames, at least 1.
         height: pixels, at least 16.
         width: pixels, at least 16.
+        texture: what layers are covered with: procedural patterns, or photographs (`equivdm.video.photographs`).
 
     Raises:
         ValueError: for a clip without frames, or a frame smaller than 16 pixels.
     """
     if frames < 1 or min(height, width) < 16:
         raise ValueError(f"got {frames} frames of {height}x{width}: at least 1 frame of 16x16")
-    layers = _compose(np.random.default_rng(seed), height, width)
+    layers = _compose(np.random.default_rng(seed), height, width, texture)
     pairs = [(k, k + 1) for k in range(frames - 1)]
     forward = [_flow(layers, (height, width), k, after) for k, after in pairs]
     backward = [_flow(layers, (height, width), after, k) for k, after in pairs]
@@ -118,7 +120,7 @@ def _stack(steps: list[np.ndarray], empty: tuple[int, ...], dtype: type) -> np.n
     return np.stack(steps).astype(dtype) if steps else np.zeros(empty, dtype)
 
 
-def _compose(rng: np.random.Generator, height: int, width: int) -> list[Layer]:
+def _compose(rng: np.random.Generator, height: int, width: int, texture: Texture) -> list[Layer]:
     """Choose the layers, back to front."""
     unit = min(height, width) / UNITS
     texels = unit * _oversampling(height, width)
@@ -131,16 +133,22 @@ def _compose(rng: np.random.Generator, height: int, width: int) -> list[Layer]:
         angle=_sway(rng, 0.0, np.radians(rng.uniform(0.1, 0.8)), (60, 110)),
         zoom=_sway(rng, 0.06, rng.uniform(0.001, 0.008), (60, 110)),
     )
-    canvas = paint(
-        rng, Style(pattern, str(palettes[0]), period=36.0, contrast=0.6), (2 * reach[0] + 36, 2 * reach[1] + 36), texels
-    )
-    background = Layer(canvas, camera, None, f"{palettes[0]} {pattern} ground")
+    style = Style(pattern, str(palettes[0]), period=36.0, contrast=0.6)
+    canvas, name = texture(rng, style, (2 * reach[0] + 36, 2 * reach[1] + 36), texels)
+    background = Layer(canvas, camera, None, f"{name} ground")
     count = int(rng.integers(1, 4))
     places = rng.permutation(4)
-    return [background, *(_shape(rng, str(palettes[1 + i]), int(places[i]), reach, texels) for i in range(count))]
+    cover = partial(texture, texels=texels)
+    return [background, *(_shape(rng, cover, str(palettes[1 + i]), int(places[i]), reach) for i in range(count))]
 
 
-def _shape(rng: np.random.Generator, palette: str, place: int, reach: tuple[float, float], texels: float) -> Layer:
+def _shape(
+    rng: np.random.Generator,
+    cover: Callable[[np.random.Generator, Style, tuple[float, float]], tuple[Canvas, str]],
+    palette: str,
+    place: int,
+    reach: tuple[float, float],
+) -> Layer:
     """A disc or a rounded box in one quarter of the frame (`place`), on its own course."""
     radius = rng.uniform(9.0, 14.0)
     course = Course(
@@ -159,8 +167,8 @@ def _shape(rng: np.random.Generator, palette: str, place: int, reach: tuple[floa
         return np.hypot(np.maximum(x, 0), np.maximum(y, 0)) + np.minimum(np.maximum(x, y), 0) - corner
 
     style = Style(pattern, palette, period=rng.uniform(9.0, 12.0), contrast=1.0)
-    canvas = paint(rng, style, (2.2 * radius, 2.2 * radius), texels)
-    return Layer(_shade(canvas, distance), course, distance, f"{palette} {pattern} {'disc' if disc else 'box'}")
+    canvas, name = cover(rng, style, (2.2 * radius, 2.2 * radius))
+    return Layer(_shade(canvas, distance), course, distance, f"{name} {'disc' if disc else 'box'}")
 
 
 def _shade(canvas: Canvas, distance: Callable[[Points], np.ndarray]) -> Canvas:

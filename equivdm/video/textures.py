@@ -6,6 +6,7 @@ only gains detail where there are pixels to show it.
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -51,6 +52,22 @@ class Style:
     palette: str
     period: float
     contrast: float
+
+
+@runtime_checkable
+class Texture(Protocol):
+    """What layers of a scene are covered with."""
+
+    def __call__(
+        self, rng: np.random.Generator, style: Style, extent: tuple[float, float], texels: float
+    ) -> tuple[Canvas, str]:
+        """Return a canvas and its name. `rng` is the source of every choice; the rest is as in `paint`."""
+        ...
+
+
+def painted(rng: np.random.Generator, style: Style, extent: tuple[float, float], texels: float) -> tuple[Canvas, str]:
+    """Return what `paint` makes of a style."""
+    return paint(rng, style, extent, texels), f"{style.palette} {style.pattern}"
 
 
 def paint(rng: np.random.Generator, style: Style, extent: tuple[float, float], texels: float) -> Canvas:
