@@ -18,5 +18,8 @@ Mask = Bool[np.ndarray, "steps height width"]
 ControlMap = UInt8[np.ndarray, "time height width"] | UInt8[np.ndarray, "time height width 3"]
 """A dense condition, 0 to 255: one channel, such as soft edges, or RGB."""
 
+Features = Float32[np.ndarray, "_ features"]
+"""What a network sees: a row a frame, or one a clip."""
+
 NoiseArray = Float[np.ndarray, "frames channels rows columns"]
 """Noise on a latent grid, one frame per emitted frame."""

@@ -7,7 +7,7 @@ import ray.data
 
 from equivdm.errors import UsageError
 from equivdm.flow import flow_identity
-from equivdm.metrics import measure
+from equivdm.metrics import OF_MOTION, Case, measure
 from equivdm.metrics.bootstrap import Interval, mean_interval
 from pipelines.batch import Items, RunSummary, Work, as_items, run_items
 from pipelines.clips import MOTION_COLUMNS, finished_clips, locate, motion_of, read_parts
@@ -20,7 +20,7 @@ from pipelines.store import Store, open_store
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter
 
-VERSION = 1
+VERSION = 2
 """Raised when the same video would give other values."""
 
 
@@ -110,7 +110,7 @@ def _measured(row: Row, store: Store, config: EvaluateJob) -> Row:
     clip = read_parts(store, row["files"], MOTION_COLUMNS)
     with store.local_copy(row["file"]) as local:
         frames = sandbox(config.decode).decode(local, list(range(row["frames"])), (row["height"], row["width"]))
-    return {"values": measure(frames, motion_of(clip), config.flow)}
+    return {"values": measure(Case(frames, motion_of(clip), config.flow), OF_MOTION)}
 
 
 def _newest_per_clip(rows: list[Row]) -> list[Row]:

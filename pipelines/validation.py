@@ -20,7 +20,7 @@ from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Codec, Conditions, DenoiserModule
 from equivdm.backbones.deferred import give, materialise
 from equivdm.config import BackboneConfig, NoiseConfig, SamplerConfig
-from equivdm.metrics import measure
+from equivdm.metrics import OF_MOTION, Case, measure
 from equivdm.objective import Diffusion
 from equivdm.sampling import check_sampler, sample
 from equivdm.seeds import derive_seed
@@ -73,7 +73,7 @@ class Validation:
         for clip, files in zip(self.clips, locate(self.store, self.clips, MOTION_COLUMNS), strict=True):
             frames, found = self._sampled(network, codec, reader, clip["key"], device)
             motion = motion_of(read_parts(self.store, files, MOTION_COLUMNS))
-            figures = found | measure(frames, motion, self.config.flow)
+            figures = found | measure(Case(frames, motion, self.config.flow), OF_MOTION)
             clips.append(ValidatedClip(key=clip["key"], file=self._put(frames, clip, step), figures=figures))
         record = ValidationRecord(step=step, clips=tuple(clips))
         write_validation(self.store, self.key, record)

@@ -50,6 +50,7 @@ def test_packages_import_in_one_direction(package: str) -> None:
     [
         "equivdm.config",
         "equivdm.render_config",
+        "equivdm.metrics_config",
         "pipelines.config",
         "equivdm.errors",
         "jobs.specs",

@@ -3,7 +3,7 @@
 from equivdm.flow.colour import flow_to_rgb
 from equivdm.flow.confidence import FlowStatistics, flow_statistics
 from equivdm.flow.estimators import Estimator, build_estimator, flow_identity
-from equivdm.flow.motion import Motion, estimate_motion, occlusion_of
+from equivdm.flow.motion import Motion, estimate_motion, motion_by, occlusion_of
 from equivdm.flow.reduced import enlarge_flow, shrink_flow
 from equivdm.flow.warp import in_frame, occlusion, warp_back
 
@@ -18,6 +18,7 @@ __all__ = [
     "flow_statistics",
     "flow_to_rgb",
     "in_frame",
+    "motion_by",
     "occlusion",
     "occlusion_of",
     "shrink_flow",

@@ -6,7 +6,7 @@ import numpy as np
 
 from equivdm.arrays import Flow, Frames, Mask
 from equivdm.config import FlowConfig, OcclusionConfig
-from equivdm.flow.estimators import build_estimator
+from equivdm.flow.estimators import Estimator, build_estimator
 from equivdm.flow.warp import in_frame, occlusion
 
 
@@ -28,7 +28,7 @@ class Motion:
 def estimate_motion(frames: Frames, config: FlowConfig) -> Motion:
     """Estimate flow both ways between neighbouring frames, and occlusion from their agreement.
 
-    Where there are many clips, call `build_estimator` once and then it and `occlusion_of` for each.
+    Where there are many clips, call `build_estimator` once and then `motion_by` for each.
 
     Args:
         frames: at least two RGB frames of at least 16x16.
@@ -38,8 +38,13 @@ def estimate_motion(frames: Frames, config: FlowConfig) -> Motion:
         ValueError: for fewer or smaller frames.
         UsageError: for an estimator that cannot be built.
     """
-    forward, backward = build_estimator(config)(frames)
-    occluded_forward, occluded_backward = occlusion_of(forward, backward, config.occlusion)
+    return motion_by(build_estimator(config), frames, config.occlusion)
+
+
+def motion_by(estimator: Estimator, frames: Frames, config: OcclusionConfig) -> Motion:
+    """Return what `estimate_motion` does, of an estimator that is built. Raises ValueError as it does."""
+    forward, backward = estimator(frames)
+    occluded_forward, occluded_backward = occlusion_of(forward, backward, config)
     assert occluded_backward is not None
     return Motion(forward, backward, occluded_forward, occluded_backward)
 

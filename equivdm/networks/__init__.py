@@ -1,4 +1,6 @@
-"""Pretrained networks: optical flow, depth, VideoCrafter2. Weights come from local paths; nothing is downloaded.
+"""Pretrained networks: optical flow, depth, VideoCrafter2, and what metrics look through.
+
+Weights come from local paths; nothing is downloaded.
 
 Importing this package loads neither torch nor pydantic.
 """

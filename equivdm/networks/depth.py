@@ -4,21 +4,22 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Float32
 from torch import Tensor
 from torch.nn import functional
 
 from equivdm.arrays import Frames
-from equivdm.errors import UsageError
-from equivdm.networks.weights import file_status
+from equivdm.networks.pictures import IMAGENET, normalised, to_pictures
+from equivdm.networks.pretrained import from_folder
+from equivdm.networks.script import load_script
 
 _AT_ONCE = 4
 """Frames in one pass."""
+
+_INSTEAD = ", or a folder of transformers"
 
 _FARTHEST = 1e-3
 """Least depth in metres that a metric model's inverse is taken of."""
@@ -35,9 +36,9 @@ class InputForm:
     """Pixels of the shorter side; the frame's own where none is given."""
     multiple: int = 32
     """Both sides are rounded to multiples of it."""
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    mean: tuple[float, ...] = IMAGENET[0]
     """Subtracted from RGB of 0 to 1; ImageNet's by default."""
-    deviation: tuple[float, ...] = (0.229, 0.224, 0.225)
+    deviation: tuple[float, ...] = IMAGENET[1]
     """Divides what remains."""
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -66,7 +67,7 @@ class Depth:
         if Path(model).is_dir():
             self._network, self._form = _transformer(model, self._device), _form_of(Path(model))
         else:
-            self._network, self._form = _script(model, self._device), InputForm()
+            self._network, self._form = load_script(model, self._device, "control.model", _INSTEAD), InputForm()
 
     @torch.inference_mode()
     def __call__(self, frames: Frames) -> Float32[np.ndarray, "time height width"]:
@@ -76,30 +77,16 @@ class Depth:
 
     def _maps(self, frames: Frames) -> DepthMaps:
         height, width = frames.shape[1:3]
-        pictures = rearrange(torch.tensor(frames, device=self._device), "t h w c -> t c h w").float() / 255
+        pictures = to_pictures(frames, self._device)
         size = self._form.size(height, width)
         pictures = functional.interpolate(pictures, size, mode="bicubic", align_corners=False, antialias=True)
-        mean, deviation = (
-            torch.tensor(each, device=self._device).view(3, 1, 1) for each in (self._form.mean, self._form.deviation)
-        )
-        maps = self._network((pictures - mean) / deviation)
+        maps = self._network(normalised(pictures, self._form.mean, self._form.deviation))
         maps = maps.reshape(len(frames), 1, *maps.shape[-2:]).float()
         return functional.interpolate(maps, (height, width), mode="bilinear", align_corners=False)[:, 0]
 
 
 def _transformer(folder: str, device: torch.device) -> Callable[[Pictures], Tensor]:
-    try:
-        from transformers import AutoModelForDepthEstimation
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "control.kind=depth: transformers is not installed: pip install 'equivdm[depth]', or give TorchScript"
-        ) from error
-    try:
-        # Any: the automatic class has no type of its own.
-        model: Any = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        cause = str(error).splitlines()[0]
-        raise UsageError(f"control.model: {folder} holds no depth model ({cause}): give a folder of one") from error
+    model = from_folder("AutoModelForDepthEstimation", folder, "control.model", "depth")
     model = model.to(device).eval()
     metric = getattr(model.config, "depth_estimation_type", "relative") == "metric"
 
@@ -122,14 +109,3 @@ def _form_of(folder: Path) -> InputForm:
         mean=tuple(said.get("image_mean", form.mean)),
         deviation=tuple(said.get("image_std", form.deviation)),
     )
-
-
-def _script(path: str, device: torch.device) -> Callable[[Pictures], Tensor]:
-    file_status(path)
-    try:
-        return torch.jit.load(path, map_location=device).eval()
-    except RuntimeError as error:
-        cause = str(error).splitlines()[0]
-        raise UsageError(
-            f"control.model: {path} is no TorchScript file ({cause}): give one, or a folder of transformers"
-        ) from error

@@ -20,17 +20,6 @@ from pipelines.tables import Row
 CLIP_COLUMNS = ("key", "path", "window", "source", "indices", "fps", "caption", "frames", "height", "width", "outcome")
 
 
-ABOUT: Mapping[str, str] = {
-    "cf_psnr": "each frame against the one before, carried along the driving motion",
-    "cf_psnr_first": "each frame against the first, carried along the driving motion",
-    "epe": "distance between the video's optical flow and the driving flow",
-    "flicker": "how unsteadily a place changes; describes, and moving detail raises it too",
-    "sharpness": "strength of fine detail; describes, neither more nor less is better",
-    "contrast": "spread of brightness; describes, neither more nor less is better",
-}
-"""What a metric says, for readers."""
-
-
 @dataclass(frozen=True)
 class Method:
     """One set of videos and the model behind it."""
@@ -75,7 +64,6 @@ class Line(NamedTuple):
     """A row of the summary table."""
 
     metric: Metric
-    about: str
     cells: Sequence[Cell | None]
 
 
@@ -185,7 +173,7 @@ def _line(name: str, methods: Sequence[Method], resamples: int) -> Line:
         words = f"{_number(interval.low, digits)} to {_number(interval.high, digits)}"
         return Cell(_number(interval.mean, digits), words, key == best, difference)
 
-    return Line(metric, ABOUT.get(name, ""), [cell(method.name) for method in methods])
+    return Line(metric, [cell(method.name) for method in methods])
 
 
 def _best(metric: Metric, means: Mapping[str, Interval]) -> str | None:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from equivdm.config import NoiseConfig, SamplerConfig
+from equivdm.metrics import METRICS
 from pipelines.models import Figure, ModelRecord
-from pipelines.report.material import ABOUT, Cell, Material, Method, counted, notes, summary_table
+from pipelines.report.material import Cell, Material, Method, counted, notes, summary_table
 from pipelines.report.plots import curves_of
 from tests.pipelines.fit_cases import fit_config, train_job
 
@@ -103,7 +104,7 @@ def test_clips_that_are_all_alike_have_no_spread() -> None:
 
 def test_lines_come_in_the_order_of_the_metrics_and_only_those_that_were_measured() -> None:
     lines = summary_table(material(BOTH), 100)
-    assert [line.about for line in lines] == [ABOUT[name] for name in ("cf_psnr", "epe", "contrast")]
+    assert [line.metric for line in lines] == [METRICS[name] for name in ("cf_psnr", "epe", "contrast")]
     assert summary_table(material({"equivdm": {}}), 100) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from equivdm.config import NoiseConfig, SamplerConfig, VideoCrafter2Config
 from equivdm.errors import UsageError
-from equivdm.metrics import METRICS, measure
+from equivdm.metrics import OF_MOTION, Case, measure
 from equivdm.video.decode import decode
 from pipelines import evaluate, preprocess, render
 from pipelines.audit import audit
@@ -120,10 +120,10 @@ def test_metrics_are_those_of_the_file(job: RenderJob) -> None:
     row = rows_of(job, "two")[0]
     store = open_store(job.store)
     (clip,) = read_clips(store, [row["clip"]], MOTION_COLUMNS)
-    expected = measure(pixels(job, row), motion_of(clip), EvaluateJob(store=job.store, renders=("two",)).flow)
+    expected = measure(Case(pixels(job, row), motion_of(clip)), OF_MOTION)
     found = [r for r in store.table("metrics").rows() if r["video"] == row["key"]]
     assert {r["metric"]: r["value"] for r in found} == pytest.approx(expected)
-    assert set(evaluation.means["two"]) == set(METRICS)
+    assert set(evaluation.means["two"]) == set(OF_MOTION)
     assert all(
         interval.count == 4 and interval.low <= interval.mean <= interval.high
         for interval in evaluation.means["two"].values()

@@ -19,7 +19,7 @@ from equivdm.config import (
     TinyConfig,
 )
 from equivdm.errors import UsageError
-from equivdm.metrics import METRICS
+from equivdm.metrics import OF_MOTION
 from equivdm.noise import MotionPlan
 from equivdm.seeds import derive_seed
 from equivdm.text import tokenize
@@ -263,7 +263,7 @@ def test_a_video_that_is_measured_has_a_row_for_every_metric_and_a_lost_one_says
     measured = [evaluate.measure_video(item, store, job, metrics) for item in ready(items, metrics)]
     rows = committed(metrics, measured)
     found = {row["metric"]: row["value"] for row in rows if row["name"] == "good"}
-    assert set(found) == set(METRICS)
+    assert set(found) == set(OF_MOTION)
     (failed,) = (row for row in rows if row["name"] == "lost")
     assert (failed["outcome"], failed["error"], failed["metric"]) == ("failed", "FileNotFoundError", None)
     means = evaluate.means(job, store)

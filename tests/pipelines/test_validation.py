@@ -11,6 +11,7 @@ from equivdm.backbones import backbone_of
 from equivdm.backbones.base import DenoiserModule
 from equivdm.config import LoraConfig, NoiseConfig, SamplerConfig
 from equivdm.errors import UsageError
+from equivdm.metrics import OF_MOTION
 from equivdm.video.decode import decode
 from pipelines.clips import select_clips
 from pipelines.config import TrainJob
@@ -33,7 +34,7 @@ CPU = torch.device("cpu")
 
 HELD_OUT = SelectConfig(include=("video_4.mp4", "video_5.mp4"))
 
-METRICS = {f"val_{name}" for name in ("cf_psnr", "cf_psnr_first", "epe", "flicker", "sharpness", "contrast")}
+METRICS = {f"val_{name}" for name in OF_MOTION}
 
 
 def job(root: Path, every: int | None = 3, **changes: object) -> TrainJob:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from equivdm.config import FlowConfig
 from equivdm.flow import Motion
+from equivdm.metrics import Case
 from equivdm.metrics.coherence import cross_frame_psnr
 from equivdm.metrics.seams import seam_ratio, temporal_errors
 from equivdm.video.synthetic import render_scene
@@ -49,7 +49,7 @@ def test_on_a_rendered_clip_the_mean_error_is_below_the_root_of_the_mean_square(
     scene = render_scene(1, frames=5, height=48, width=48)
     motion = Motion(scene.forward, scene.backward, scene.occluded_forward, scene.occluded_backward)
     errors = list(temporal_errors(scene.frames, zip(scene.backward, scene.occluded_backward, strict=True)))
-    root = 255 * 10 ** (-cross_frame_psnr(scene.frames, motion, FlowConfig()) / 20)
+    root = 255 * 10 ** (-cross_frame_psnr(Case(scene.frames, motion)) / 20)
     assert 0.3 * root < np.mean(errors) < root
 
 

@@ -128,5 +128,5 @@ def test_what_is_no_model_is_refused_with_what_to_give(tmp_path: Path) -> None:
         Depth(str(tmp_path / "text.pt"))
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "config.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"m holds no depth model .*: give a folder of one"):
+    with pytest.raises(UsageError, match=r"m holds no AutoModelForDepthEstimation .*: give a folder of one"):
         Depth(str(tmp_path / "m"))
