@@ -29,12 +29,3 @@ class WeightsConfig(Config):
         if path is None:
             raise ValueError(f"weights.{name}: got none, wanted a path: leave out the metrics that need it")
         return path
-
-
-class MetricsConfig(Config):
-    """What is measured."""
-
-    names: tuple[str, ...] = ()
-    """Names of metrics (docs/metrics.md); all that can be measured where none is given."""
-    weights: WeightsConfig = WeightsConfig()
-    """Networks that some of them need."""

@@ -29,7 +29,7 @@ JOB_HELP = {
     "train": "clips to a model, with the ordinary denoising loss on warped noise",
     "distill": "a model to a student of one step, or of few",
     "render": "driving videos, or clips, and a model to videos",
-    "evaluate": "videos to metrics with confidence intervals",
+    "evaluate": "generated videos of any system to metrics, comparisons and a report",
 }
 
 
@@ -107,7 +107,8 @@ def parser() -> argparse.ArgumentParser:
         _verb(verbs, "quarantine", "items that no run tries again: list, retry or release them", _no_verb)
     )
     options.gc_options(_verb(verbs, "gc", "delete the files of a store that nothing names", _gc))
-    options.report_options(_verb(verbs, "report", "write the HTML report of an evaluate spec's videos", _report))
+    about = "write the HTML report of what an evaluate spec has measured"
+    options.report_options(_verb(verbs, "report", about, _report))
     options.warp_options(_verb(verbs, "warp", "write the warped noise of one video for any other tool", _warp))
     return top
 
@@ -230,10 +231,10 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     job = load_spec(arguments.spec, arguments.settings, "evaluate")
-    from jobs.show import default_report_folder, say
+    from jobs.show import say
     from pipelines.report import build_report
 
-    page = build_report(cast(EvaluateJob, job), arguments.out or default_report_folder(job))
+    page = build_report(cast(EvaluateJob, job), arguments.out)
     say(f"report: {page}")
     return 0
 

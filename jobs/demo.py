@@ -23,8 +23,9 @@ from pipelines.fit import TrainSummary
 from pipelines.preprocess import clip_fingerprint
 from pipelines.progress import progress
 from pipelines.ray_session import ray_session
-from pipelines.report import build_report
-from pipelines.report.material import read_material, summary_table
+from pipelines.report import PAGE, report_place
+from pipelines.report.material import read_material
+from pipelines.report.words import summary_table
 from pipelines.settings import RayConfig, SourceConfig
 from pipelines.sources import list_videos
 from pipelines.store import open_store
@@ -69,10 +70,9 @@ def run(videos: str | None, out: Path | None, limit: int) -> int:
             summaries.append(import_module(f"pipelines.{_verb(stage.job)}").run(stage.job))
             show_failures(summaries[-1])
     evaluation = cast(EvaluateJob, stages[-1].job)
-    page = build_report(evaluation, out / "report")
     console().print(_figures(evaluation))
     console().print(_times(stages, summaries))
-    say(f"report: {page}")
+    say(f"report: {report_place(evaluation)}/{PAGE}")
     return 0 if all(summary.ok for summary in summaries) else 1
 
 
@@ -141,7 +141,7 @@ def stages_of(source: Source, out: Path) -> list[Stage]:
             Stage(f"render {name}", variant(load_spec("tiny_render"), **render, name=name, model=name))
             for name in ("independent", "equivdm", "student")
         ),
-        Stage("evaluate", variant(load_spec("tiny_evaluate"), store=store)),
+        Stage("evaluate", variant(load_spec("tiny_evaluate"), store=store, report=str(out / "report"))),
     ]
 
 
@@ -161,7 +161,7 @@ def _figures(job: EvaluateJob) -> Table:
     table.add_column("metric")
     for method in material.methods:
         table.add_column(method.title)
-    for line in summary_table(material, job.bootstrap):
+    for line in summary_table(material.found):
         arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[line.metric.better]
         cells = [_words(cell) for cell in line.cells]
         table.add_row(" ".join(filter(None, [line.metric.title, line.metric.unit])) + arrow, *cells)

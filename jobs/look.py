@@ -32,7 +32,8 @@ def show_plan(plan: Plan, as_json: bool) -> int:
     say(f"{plan.job}: {counts_in_words(plan.counts)}")
     if plan.unprobed:
         mean = plan.windows_per_video
-        windows = "their windows are not known yet" if mean is None else f"at {mean:.3g} windows a video"
+        what = "values" if plan.job == "evaluate" else "windows"
+        windows = f"their {what} are not known yet" if mean is None else f"at {mean:.3g} {what} a video"
         say(f"{plan.unprobed} videos to probe, {windows}")
     _print(("stage", "items", "expected", "s each", "bytes each"), [_stage(stage) for stage in plan.stages])
     for line in _totals(plan):

@@ -18,9 +18,8 @@ def spec_options(verb: argparse.ArgumentParser, example: str = "tiny_preprocess"
 def report_options(verb: argparse.ArgumentParser) -> None:
     """Of `report`."""
     spec_options(verb, "tiny_evaluate")
-    verb.add_argument(
-        "-o", "--out", type=Path, metavar="FOLDER", help="where to write (default: `report` beside the store)"
-    )
+    about = "where to write: a folder or s3://bucket/prefix (default: the spec's, else reports/NAME in the store)"
+    verb.add_argument("-o", "--out", metavar="PLACE", help=about)
 
 
 def doctor_options(verb: argparse.ArgumentParser) -> None:

@@ -1,7 +1,6 @@
 """What a person sees of a job's outcome, on stdout."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
@@ -10,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.batch import RunSummary
-from pipelines.config import Job
 
 if TYPE_CHECKING:
     from equivdm.metrics.bootstrap import Interval
+    from pipelines.evaluation.comparison import Difference
     from pipelines.fit import TrainSummary
 
 SHOWN_FAILURES = 20
@@ -35,8 +34,14 @@ def show_summary(summary: "RunSummary | TrainSummary") -> int:
     console().print(f"[bold]{summary.job}[/] in {summary.seconds:.1f} s: {in_words(summary)}", soft_wrap=True)
     show_failures(summary)
     if isinstance(summary, RunSummary):
-        if any(summary.means.values()):
-            console().print(_means(summary.means))
+        if any(summary.means.values()) or any(summary.sets.values()):
+            console().print(_means(summary))
+        if any(summary.differences.values()):
+            console().print(_differences(summary))
+        for remark in summary.remarks:
+            say(remark)
+        if summary.report:
+            say(f"report: {summary.report}")
         if summary.record:
             say(f"record of the run: {summary.record}")
     return 0 if summary.ok else 1
@@ -68,16 +73,38 @@ def show_failures(summary: "RunSummary | TrainSummary") -> None:
         out.print(f"[red]damaged[/] {escape(problem)}", soft_wrap=True)
 
 
-def _means(means: Mapping[str, Mapping[str, "Interval"]]) -> Table:
-    """A row per metric, a column per set of videos: mean and interval."""
+def _means(summary: RunSummary) -> Table:
+    """A row per metric, a column per set of videos: mean and interval, or the figure of the whole set."""
     table = Table(box=SIMPLE, show_edge=False)
     table.add_column("mean (95% interval)")
-    for name in means:
+    for name in summary.means:
         table.add_column(name)
     # A set of which no video could be measured has none.
-    for metric in dict.fromkeys(metric for by_metric in means.values() for metric in by_metric):
-        table.add_row(metric, *(_interval(by_metric.get(metric)) for by_metric in means.values()))
+    for metric in dict.fromkeys(metric for by_metric in summary.means.values() for metric in by_metric):
+        table.add_row(metric, *(_interval(by_metric.get(metric)) for by_metric in summary.means.values()))
+    for metric in dict.fromkeys(metric for by_metric in summary.sets.values() for metric in by_metric):
+        values = [by_metric.get(metric) for by_metric in summary.sets.values()]
+        table.add_row(metric, *("not measured" if value is None else f"{value:.4g}" for value in values))
     return table
+
+
+def _differences(summary: RunSummary) -> Table:
+    """A row per metric, a column per set of videos but the baseline: the difference, clip by clip."""
+    table = Table(box=SIMPLE, show_edge=False)
+    table.add_column(f"less {summary.baseline}, clip by clip")
+    for name in summary.differences:
+        table.add_column(name)
+    for metric in dict.fromkeys(metric for by_metric in summary.differences.values() for metric in by_metric):
+        table.add_row(metric, *(_difference(by_metric.get(metric)) for by_metric in summary.differences.values()))
+    return table
+
+
+def _difference(found: "Difference | None") -> str:
+    if found is None:
+        return "no clip in common"
+    mean, low, high = (f"{value:+.3g}" for value in (found.interval.mean, found.interval.low, found.interval.high))
+    better = "" if found.wins < 0 else f", better on {found.wins} of {found.interval.count}"
+    return f"{mean} ({low} to {high}){better}"
 
 
 def _interval(interval: "Interval | None") -> str:
@@ -95,8 +122,3 @@ def _failures(summary: RunSummary) -> Table:
     if len(summary.failures) > SHOWN_FAILURES:
         table.add_row(f"and {len(summary.failures) - SHOWN_FAILURES} more", "", "see the table in the store")
     return table
-
-
-def default_report_folder(job: Job) -> Path:
-    """`report` beside a store on this machine; in the current folder where the store is elsewhere."""
-    return Path("report") if "://" in job.store.root else Path(job.store.root).expanduser().parent / "report"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import ray.data
 
     from equivdm.metrics.bootstrap import Interval
+    from pipelines.evaluation.comparison import Difference
 
 WAVE = 20_000
 """Items that are in the driver's memory at once."""
@@ -56,6 +57,16 @@ class RunSummary:
     """Path or URL of the page that tells the run."""
     means: Mapping[str, Mapping[str, "Interval"]] = field(default_factory=dict)
     """means[set of videos][metric], of an evaluation: the mean over clips with its confidence interval."""
+    sets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """sets[set of videos][metric], likewise: metrics of whole sets."""
+    differences: Mapping[str, Mapping[str, "Difference"]] = field(default_factory=dict)
+    """differences[set of videos][metric], likewise: from the baseline, clip by clip."""
+    baseline: str = ""
+    """The set of videos that the others are compared with."""
+    remarks: Sequence[str] = ()
+    """What must be known beside these figures."""
+    report: str = ""
+    """Path or URL of an evaluation's report."""
 
     @property
     def ok(self) -> bool:
@@ -228,10 +239,12 @@ def commit(settled: Sequence[Row], table: Table) -> list[Row]:
 def record_crashes(work: Sequence[Row], arrived: Container[str], table: Table) -> list[Row]:
     """Append a failed row for every item that is not among the `arrived` keys: its process died, or its block was lost.
 
-    What another run has settled meanwhile stays as it is.
+    One that stands for several has a row for each of them in `wanted`. What another run has settled meanwhile stays as
+    it is.
     """
     fault = ItemError("the item left no outcome: its worker process died, or the program failed on it; see Ray's logs")
-    lost = [item for item in work if item["key"] not in arrived]
+    every = ({**item, **one} for item in work for one in item.get("wanted") or [item])
+    lost = [item for item in every if item["key"] not in arrived]
     return table.append(
         [table_row({**item, **failure(fault, item["attempt"], item["max_attempts"])}, table) for item in lost]
     )

@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 from equivdm.config import (
     BackboneConfig,
     ClipConfig,
-    Config,
     ControlConfig,
     DecodeConfig,
     FlowConfig,
@@ -21,28 +20,17 @@ from equivdm.config import (
 )
 from equivdm.render_config import FrameConfig, OutputConfig, WindowConfig
 from pipelines.distill_config import GanConfig, RegressionConfig
+from pipelines.evaluate_config import EvaluateJob
 from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.settings import (
-    AccessConfig,
     FiltersConfig,
+    Job,
     Name,
     PreprocessWork,
-    RayConfig,
     RenderWork,
     SelectConfig,
     SourceConfig,
-    StoreConfig,
-    WorkConfig,
 )
-
-
-class Job(Config):
-    """What every job has."""
-
-    store: StoreConfig
-    """Where it reads and writes."""
-    ray: RayConfig = RayConfig()
-    """Where it runs."""
 
 
 class PreprocessJob(Job):
@@ -242,25 +230,6 @@ class RenderJob(Job):
 
 _OF_SOURCE = ("prompt", "frame", "window", "shots", "decode", "flow", "plan", "control")
 """Fields of a render job that say something of driving videos only."""
-
-
-class EvaluateJob(Job):
-    """Videos to metrics."""
-
-    job: Literal["evaluate"] = "evaluate"
-    """Names the kind of spec."""
-    renders: tuple[Name, ...]
-    """Names of the sets of videos to measure."""
-    source: AccessConfig = AccessConfig()
-    """How the report reaches the driving videos, which it shows: as in the preprocess job. No figure depends on it."""
-    flow: FlowConfig = FlowConfig()
-    """The estimator that judges motion."""
-    decode: DecodeConfig = DecodeConfig()
-    """Limits of the decoder."""
-    bootstrap: int = Field(default=2000, ge=100)
-    """Resamplings of the confidence intervals."""
-    work: WorkConfig = WorkConfig()
-    """Spread and retries."""
 
 
 AnyJob = PreprocessJob | TrainJob | DistillJob | RenderJob | EvaluateJob

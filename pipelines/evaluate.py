@@ -1,121 +1,94 @@
-"""Videos to metrics: each generated video against the motion of its driving clip, one row per video and metric."""
+"""Videos to metrics: each generated video against the motion of its driving video, one row per video and metric.
 
-from collections import defaultdict
+probes     a row a video that was not made here: content, size, length
+metrics    a row a video and metric, each under a key of all that decides it
+features   what networks see in a video, for metrics that compare whole sets
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import ray.data
 
-from equivdm.errors import UsageError
-from equivdm.flow import flow_identity
-from equivdm.metrics import OF_MOTION, Case, measure
-from equivdm.metrics.bootstrap import Interval, mean_interval
-from pipelines.batch import Items, RunSummary, Work, as_items, run_items
-from pipelines.clips import MOTION_COLUMNS, finished_clips, locate, motion_of, read_parts
+from pipelines.batch import Items, RunSummary, Work, run_items
 from pipelines.config import EvaluateJob
-from pipelines.identity import fingerprint, item_key
-from pipelines.manifest import sandbox
+from pipelines.evaluation.comparison import compare
+from pipelines.evaluation.items import Evaluation, evaluation_of
+from pipelines.evaluation.listing import list_sources, probe_films, unknown_films
+from pipelines.evaluation.measuring import measure_by_networks, measure_pixels, settle_each
+from pipelines.evaluation.scores import read_scores
+from pipelines.evaluation.summary import remarks
+from pipelines.ray_session import ray_session
 from pipelines.record import Draft, recording
-from pipelines.steps import NOBODY, settle, spread, step
+from pipelines.report import write_report
+from pipelines.room import check_room
+from pipelines.settings import Resources
+from pipelines.steps import in_turn, spread, spread_apart
 from pipelines.store import Store, open_store
 from pipelines.tables import Row, Table
-from pipelines.tally import Reporter
-
-VERSION = 2
-"""Raised when the same video would give other values."""
+from pipelines.tally import Reporter, start_tally
 
 
 def run(config: EvaluateJob) -> RunSummary:
-    """Measure the sets of videos. The same call again measures only what is missing."""
-    store = open_store(config.store)
-    metrics, items = inputs(config, store)
-
-    def pipeline(items: ray.data.Dataset, reporter: Reporter) -> ray.data.Dataset:
-        given = {"store": store, "config": config, "table": metrics, "reporter": reporter}
-        return spread(items, measure_video, config.work.task, **given)
-
-    with recording(store, Draft("evaluate", config)) as draft:
-        summary = run_items(draft, "evaluate", items, Work(metrics, pipeline, {"evaluate": config.work.task}))
-    return replace(summary, record=draft.page, means=means(config, store))
+    """Measure the sets and systems, and write the report. The same call again measures only what is missing."""
+    store, listing = open_store(config.store), list_sources(config)
+    steps = steps_of(evaluation_of(config, store, listing))  # what cannot work is said before anything is probed
+    with recording(store, Draft("evaluate", config)) as draft, ExitStack() as session:
+        unknown, reporter = unknown_films(store, listing, draft.run), None
+        if len(unknown):
+            with draft.start_up():
+                session.enter_context(ray_session(config.ray))
+                reporter = start_tally(draft.job)
+            for needs in ({"probe": config.work.probe}, steps):  # now, not when all videos are probed
+                check_room(needs, config.ray)
+            probe_films(draft, store, config, unknown, reporter)
+        found = evaluation_of(config, store, listing)
+        work = Work(found.table, partial(_pipeline, found), steps_of(found), found.prepare)
+        summary = run_items(draft, "evaluate", found.items(), work, reporter)
+    compared = compare(read_scores(found))
+    return replace(
+        summary,
+        record=draft.page,
+        failures=list(dict.fromkeys(summary.failures)),  # a video that cannot be decoded fails for each metric
+        means=compared.means,
+        sets=compared.scores.sets,
+        differences=compared.differences,
+        baseline=compared.scores.baseline,
+        remarks=remarks(compared),
+        report=write_report(compared, store),
+    )
 
 
 def inputs(config: EvaluateJob, store: Store) -> tuple[Table, Items]:
-    """Return the table and the items of a job. Raises UsageError for a set without a finished video."""
-    columns = (
-        "key",
-        "name",
-        "clip",
-        "path",
-        "file",
-        "frames",
-        "height",
-        "width",
-        "sha256",
-        "outcome",
-        "created",
-    )
-    finished = [row for row in store.table("videos").rows(columns) if row["outcome"] == "done"]
-    rows = [row for row in finished if row["clip"]]  # whole videos were measured when they were rendered
-    names = {row["name"] for row in rows}
-    for name in config.renders:
-        if name not in names:
-            if any(row["name"] == name for row in finished):
-                raise UsageError(
-                    f"renders: got {name!r}, a set of whole videos, wanted one of clips, of {sorted(names)}: "
-                    "whole videos are measured when they are rendered (videos.metrics)"
-                )
-            raise UsageError(f"renders: got {name!r}, wanted one of {sorted(names)} in {store.url}; run render first")
-    own = fingerprint({"stage": "evaluate", "version": VERSION, "flow": flow_identity(config.flow)})
-    newest = _newest_per_clip([row for row in rows if row["name"] in config.renders])
-    clips = finished_clips(store, {row["clip"] for row in newest})
-    files = dict(zip([clip["key"] for clip in clips], locate(store, clips, MOTION_COLUMNS), strict=True))
-    return store.table("metrics"), as_items(
-        [
-            {
-                **{name: row[name] for name in ("name", "clip", "path", "file", "frames", "height", "width")},
-                "video": row["key"],
-                "files": files[row["clip"]],
-                "key": item_key(row["key"], row["sha256"], own),
-                "max_attempts": config.work.max_attempts,
-            }
-            for row in newest
-        ]
-    )
+    """Return the table and the items of a job, as the store knows them. Raises UsageError where it cannot work."""
+    found = evaluation_of(config, store)
+    return found.table, found.items()
 
 
-def means(config: EvaluateJob, store: Store) -> dict[str, dict[str, Interval]]:
-    """Return the mean over clips of every metric, by set of videos, with a bootstrap interval."""
-    table, items = inputs(config, store)
-    values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in config.renders}
-    for row in table.rows(("name", "metric", "value", "outcome"), items.keys):
-        if row["outcome"] == "done":
-            values[row["name"]][row["metric"]].append(row["value"])
-    return {
-        name: {metric: mean_interval(found, config.bootstrap, seed=0) for metric, found in by_metric.items()}
-        for name, by_metric in values.items()
-    }
+def parts(config: EvaluateJob, store: Store) -> dict[str, set[str]]:
+    """Return the keys of the features that a job's metrics of whole sets compare, by table."""
+    return {"features": {each.key for wanted in evaluation_of(config, store).wanted for each in wanted if each.of}}
 
 
-def measure_video(row: Row, store: Store, config: EvaluateJob, table: Table, reporter: Reporter = NOBODY) -> Row:
-    """Measure one video, and settle the item with a row per metric (one without a metric where it failed)."""
-    row = _measured(row, store, config, reporter=reporter)
-    values = row.get("values") or {None: None}
-    settled = settle(row, table, [{"metric": metric, "value": value} for metric, value in values.items()])
-    reporter.flush()
-    return settled
+def steps_of(found: Evaluation) -> dict[str, Resources]:
+    """Return what each step takes, by its name. Without a metric that looks through a network there is none of them."""
+    work = found.job.work
+    return {"evaluate": work.task, "networks": work.networks} if found.measures.networks else {"evaluate": work.task}
 
 
-@step("evaluate")
-def _measured(row: Row, store: Store, config: EvaluateJob) -> Row:
-    """Decode the video as a viewer would and measure it against its clip's motion."""
-    clip = read_parts(store, row["files"], MOTION_COLUMNS)
-    with store.local_copy(row["file"]) as local:
-        frames = sandbox(config.decode).decode(local, list(range(row["frames"])), (row["height"], row["width"]))
-    return {"values": measure(Case(frames, motion_of(clip), config.flow), OF_MOTION)}
+def _pipeline(found: Evaluation, items: ray.data.Dataset, reporter: Reporter) -> ray.data.Dataset:
+    given = {"job": found.job, "store": found.store, "table": found.table, "reporter": reporter}
+    functions, (*others, last) = [measure_pixels, measure_by_networks], steps_of(found).values()
+    if others and others != [last]:
+        items, functions = spread(items, measure_pixels, others[0], **given), [measure_by_networks]
+    return spread_apart(items, measure_in_turn, last, functions=functions, **given)
 
 
-def _newest_per_clip(rows: list[Row]) -> list[Row]:
-    # A set that was rendered again with another model or seed holds both; the newest is what its name means now.
-    newest: dict[tuple[str, str], Row] = {}
-    for row in sorted(rows, key=lambda row: row["created"]):
-        newest[row["name"], row["clip"]] = row
-    return sorted(newest.values(), key=lambda row: row["key"])
+def measure_in_turn(
+    row: Row, functions: list[Callable[..., Row]], table: Table, reporter: Reporter, **given: object
+) -> Iterator[Row]:
+    """Run the last steps on a worker, and settle what they found, value by value."""
+    row = in_turn(row, functions, table=table, reporter=reporter, **given)
+    yield from settle_each(row, table, reporter)

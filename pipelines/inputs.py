@@ -29,7 +29,12 @@ def job_inputs(config: AnyJob, store: Store) -> tuple[Table, Items]:
 
 def job_parts(config: AnyJob, store: Store) -> dict[str, set[str]]:
     """Return the keys, by table, of what a job keeps on the way to its items beside what their rows name."""
-    return render.parts(config, store) if isinstance(config, RenderJob) and config.source else {}
+    match config:
+        case RenderJob() if config.source:
+            return render.parts(config, store)
+        case EvaluateJob():
+            return evaluate.parts(config, store)
+    return {}
 
 
 _BATCH = 250_000

@@ -14,13 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from equivdm.config import Bucket
-from pipelines import preprocess
+from pipelines import evaluate, preprocess
 from pipelines.arrow import compute
 from pipelines.batch import Items, count, pending, waves
 from pipelines.clips import select_clips
-from pipelines.config import AnyJob, DistillJob, PreprocessJob, RenderJob, TrainJob
+from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, RenderJob, TrainJob
 from pipelines.estimate import Estimate, estimate
 from pipelines.estimate_distill import estimate_distillation
+from pipelines.evaluation.items import evaluation_of
+from pipelines.evaluation.listing import list_sources, unknown_films
+from pipelines.evaluation.measuring import STEPS
 from pipelines.inputs import job_inputs
 from pipelines.manifest import unknown_videos
 from pipelines.models import newest_model
@@ -101,6 +104,8 @@ def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4) -> Plan:
         needs = _of_preprocess(config, store)
     elif isinstance(config, RenderJob) and config.source:
         needs = _of_films(Films(config, store, newest_model(store, config.model)))
+    elif isinstance(config, EvaluateJob):
+        needs = _of_evaluation(config, store)
     else:
         table, items = job_inputs(config, store)
         needs = _Needs(count(items.keys, table.states()))
@@ -162,16 +167,13 @@ class _Needs:
 
 def _one_stage(config: AnyJob) -> tuple[str, Resources, int]:
     """Return name, resources and steps an item of a job's only stage."""
-    match config:
-        case TrainJob() | DistillJob():
-            parallel = config.fit.parallel
-            workers = parallel.workers
-            cpus, gpus = workers * parallel.cpus_per_worker, workers * parallel.gpus_per_worker
-            return "steps", Resources(cpus=cpus, gpus=gpus), config.fit.steps
-        case RenderJob():
-            return "render", config.work.model, 1
-    assert config.job == "evaluate"
-    return "evaluate", config.work.task, 1
+    if isinstance(config, TrainJob | DistillJob):
+        parallel = config.fit.parallel
+        workers = parallel.workers
+        cpus, gpus = workers * parallel.cpus_per_worker, workers * parallel.gpus_per_worker
+        return "steps", Resources(cpus=cpus, gpus=gpus), config.fit.steps
+    assert config.job == "render"
+    return "render", config.work.model, 1
 
 
 def _of_preprocess(config: PreprocessJob, store: Store) -> _Needs:
@@ -206,6 +208,24 @@ def _of_films(films: Films) -> _Needs:
     known = needs.counts["pending"] - needs.unprobed
     needs.items["probe"] = needs.unprobed
     needs.windows_per_video = needs.items["frames"] / known if known > 0 else None
+    return needs
+
+
+def _of_evaluation(config: EvaluateJob, store: Store) -> _Needs:
+    with progress("plan: list", None) as advance:
+        listing = list_sources(config)
+        advance(len(listing.every))
+    found = evaluation_of(config, store, listing)
+    states, items = found.table.states(), found.items()
+    needs = _Needs(count(items.keys, states))
+    needs.unprobed = len(unknown_films(store, listing))
+    needs.workers = {"probe": config.work.probe, **evaluate.steps_of(found)}
+    needs.items["probe"] = needs.unprobed
+    for batch in items.batches():
+        for row in pending(batch, states, "").to_pylist():
+            needs.items[STEPS[row["networks"]]] += 1
+    if videos := len(found.pairs):
+        needs.windows_per_video = sum(map(len, found.wanted)) / videos
     return needs
 
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from equivdm.errors import UsageError
 from pipelines.arrow import compute
-from pipelines.config import AnyJob, DistillJob, PreprocessJob, TrainJob
+from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, TrainJob
+from pipelines.evaluation.items import evaluation_of
 from pipelines.inputs import endings, job_inputs
 from pipelines.manifest import layout_of
 from pipelines.store import Store, open_store
@@ -67,15 +68,25 @@ def _once_more(row: Row, config: AnyJob) -> Row:
 
 def _probe_again(config: AnyJob, store: Store, rows: list[Row]) -> None:
     """Have the next run probe the videos again of which nothing is known but an error."""
+    if isinstance(config, EvaluateJob):
+        taken = {row["key"] for row in rows}
+        probes = {misfit.probe for misfit in evaluation_of(config, store).misfits if misfit.key in taken}
+        _once_more_all(config, store.table("probes"), store.table("probes").rows(keys=probes))
+        return
     unknown = [row["content"] for row in rows if row.get("window", -1) < 0 and row.get("content")]
     contents = pa.array(unknown, pa.string())
     if not len(contents):
         return
     table = store.table("manifest" if isinstance(config, PreprocessJob) else "drives")
     named = table.read().filter(compute.field("content").isin(contents) & compute.field("error").is_valid())
-    states, mine = table.states(), layout_of(config) if isinstance(config, PreprocessJob) else None
-    found = [row for row in named.to_pylist() if row.get("layout") == mine]
-    latest = [row for row in found if states[row["key"]] == (row["outcome"], row["attempt"])]
+    mine = layout_of(config) if isinstance(config, PreprocessJob) else None
+    _once_more_all(config, table, [row for row in named.to_pylist() if row.get("layout") == mine])
+
+
+def _once_more_all(config: AnyJob, table: Table, rows: list[Row]) -> None:
+    """Give the latest of these rows, of videos that were probed, one attempt more."""
+    states = table.states()
+    latest = [row for row in rows if states[row["key"]] == (row["outcome"], row["attempt"])]
     table.append([_once_more(row, config) for row in latest], over={"done"})
 
 

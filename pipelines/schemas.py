@@ -251,18 +251,44 @@ VIDEOS = pa.schema(
     ]
 )
 
+PROBES = pa.schema(
+    [
+        ("key", pa.string()),
+        ("content", pa.string()),  # hash of the file
+        ("source", pa.string()),  # where it lies
+        ("path", pa.string()),  # below the source's root
+        ("caption", pa.string()),
+        ("frames", pa.int32()),
+        ("height", pa.int32()),  # as displayed, in square pixels
+        ("width", pa.int32()),
+        ("fps", pa.float64()),
+        ("outcome", pa.string()),  # done | failed (probed again by the next run)
+        ("attempt", pa.int32()),
+        ("error", pa.string()),  # class of what kept it from being probed
+        ("message", pa.string()),
+        ("passing", pa.bool_()),  # whether that lies in the hour
+        ("run", pa.string()),
+    ]
+)
+"""A row per video that an evaluation reads and that was not made here. `key` names the file's version."""
+
 METRICS = pa.schema(
     [
         ("key", pa.string()),
-        ("name", pa.string()),  # of the set of videos
-        ("video", pa.string()),  # key of the videos row
-        ("clip", pa.string()),
+        ("name", pa.string()),  # of the set or system that it was first measured for
+        ("video", pa.string()),  # key of the videos row, where it was rendered here
+        ("clip", pa.string()),  # names what drove it
         ("path", pa.string()),
         *OUTCOME,
-        ("metric", pa.string()),
-        ("value", pa.float64()),
+        ("metric", pa.string()),  # null where the video could not be measured at all
+        ("value", pa.float64()),  # null of features, which have a row of their own
+        ("length", pa.int32()),  # frames that were measured
     ]
 )
+"""A row per video and metric, or features for metrics of whole sets. `key` names all that decides the value."""
+
+FEATURES = pa.schema([*STAGE, ("features", TENSOR)])
+"""What a network sees in a video's frames, float32 [rows, features]: metrics of whole sets compare them."""
 
 SCHEMAS = {
     "manifest": MANIFEST,
@@ -275,7 +301,9 @@ SCHEMAS = {
     "spans": SPANS,
     "samples": SAMPLES,
     "videos": VIDEOS,
+    "probes": PROBES,
     "metrics": METRICS,
+    "features": FEATURES,
 }
 
 

@@ -99,6 +99,15 @@ class RayConfig(Config):
     """Prices of its machines, for the record of a run; no figure of cost where none are given."""
 
 
+class Job(Config):
+    """What every job has."""
+
+    store: StoreConfig
+    """Where it reads and writes."""
+    ray: RayConfig = RayConfig()
+    """Where it runs."""
+
+
 class Resources(Config):
     """What one step of a batch job takes of the cluster, for each item that it works on at a time."""
 
@@ -115,15 +124,6 @@ class Resources(Config):
     def on_actors(self) -> bool:
         """Whether the step holds its resources from the first item to the last."""
         return bool(self.actors or self.gpus)
-
-
-class WorkConfig(Config):
-    """How the items of a batch job are spread and retried. None of it can change a result."""
-
-    task: Resources = Resources()
-    """Of its one step."""
-    max_attempts: int = Field(default=3, ge=1)
-    """Runs that may try an item before it is quarantined; a fault in the bytes themselves is final at once."""
 
 
 class RenderWork(Config):

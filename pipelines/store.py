@@ -165,20 +165,24 @@ def _parse_time(value: str) -> datetime:
     return datetime.fromisoformat(value) if str(value).endswith("Z") else parse_timestamp(value)
 
 
+def open_folder(place: str) -> Store:
+    """Open a folder or an `s3://` prefix that need not be there yet. Nothing is written."""
+    filesystem, root = open_url(place)
+    return Store(root, root if isinstance(filesystem, LocalFileSystem) else place.rstrip("/"), filesystem)
+
+
 def open_store(config: StoreConfig) -> Store:
     """Open the store, and prove by a small file that it can be written.
 
     Raises UsageError where it cannot: better before a night of computing than after it.
     """
     try:
-        filesystem, root = open_url(config.root)
-        local = isinstance(filesystem, LocalFileSystem)
-        store = Store(root, root if local else config.root.rstrip("/"), filesystem)
-        if local:
-            os.makedirs(root, exist_ok=True)
+        store = open_folder(config.root)
+        if store.is_local:
+            os.makedirs(store.root, exist_ok=True)
         probe = store.path(f".write-probe-{uuid4().hex}")
-        filesystem.pipe_file(probe, b"equivdm")
-        filesystem.rm_file(probe)
+        store.filesystem.pipe_file(probe, b"equivdm")
+        store.filesystem.rm_file(probe)
     except STORE_FAULTS as error:
         raise UsageError(
             f"store.root: got {config.root!r}, which cannot be written ({error}); "

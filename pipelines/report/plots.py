@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, FAINT, ACCENT = "#010101", "#020202", "#030303"
-"""Stand-ins that no plot uses for themselves; `_svg` puts the page's variables in their place."""
+"""Stand-ins that no plot uses for themselves; `svg` puts the page's variables in their place."""
 SERIES = ("#040401", "#040402", "#040403", "#040404", "#040405", "#040406")
 """Stand-ins for the palette of methods and lines."""
 
@@ -25,7 +25,7 @@ def loss_curves(model: ModelRecord, colour: int | None) -> str:
     lines: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for figure in (figure for figure in model.history if figure.is_loss):
         lines[figure.metric].append((figure.step, figure.value))
-    canvas, axes = _blank(width=4.6, height=2.4)
+    canvas, axes = blank(width=4.6, height=2.4)
     own = ACCENT if colour is None else SERIES[colour % len(SERIES)]
     styles = [(own, "-"), (ACCENT, "--"), (ACCENT, ":"), (ACCENT, "-.")]
     for (metric, points), (line, style) in zip(lines.items(), cycle(styles), strict=False):
@@ -38,23 +38,23 @@ def loss_curves(model: ModelRecord, colour: int | None) -> str:
     axes.set_xlabel("step")
     if len(lines) > 1:
         axes.legend(frameon=False, labelcolor=INK, fontsize=8)
-    return _svg(canvas, f"Losses of {model.name}")
+    return svg(canvas, f"Losses of {model.name}")
 
 
 def metric_curve(title: str, points: Sequence[tuple[int, float]], colour: int | None) -> str:
     """A figure over the steps as a small SVG, each (step, value) marked."""
-    canvas, axes = _blank(width=3.0, height=1.5)
+    canvas, axes = blank(width=3.0, height=1.5)
     steps, values = zip(*points, strict=True)
     line = ACCENT if colour is None else SERIES[colour % len(SERIES)]
     axes.plot(steps, values, color=line, linewidth=1.7, marker="o", markersize=3)
     axes.locator_params(axis="x", integer=True, nbins=5)
     axes.locator_params(axis="y", nbins=4)
-    return _svg(canvas, title)
+    return svg(canvas, title)
 
 
 def stage_bars(seconds: Mapping[str, float]) -> str:
     """Seconds of each stage as horizontal bars, as SVG."""
-    figure, axes = _blank(width=6.4, height=0.34 * len(seconds) + 0.5)
+    figure, axes = blank(width=6.4, height=0.34 * len(seconds) + 0.5)
     names, values = list(seconds)[::-1], list(seconds.values())[::-1]
     axes.barh(names, values, color=ACCENT, height=0.62)
     for place, value in enumerate(values):
@@ -64,10 +64,11 @@ def stage_bars(seconds: Mapping[str, float]) -> str:
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
-    return _svg(figure, "Seconds per stage")
+    return svg(figure, "Seconds per stage")
 
 
-def _blank(width: float, height: float) -> "tuple[Figure, Axes]":
+def blank(width: float, height: float) -> "tuple[Figure, Axes]":
+    """A figure of these inches, without background, with the page's stand-ins for its colours."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -93,7 +94,7 @@ def _plain_ticks(axes: "Axes") -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _svg(figure: "Figure", title: str) -> str:
+def svg(figure: "Figure", title: str) -> str:
     """The figure as an inline SVG element with the page's colours and font."""
     from matplotlib import rc_context
 
@@ -117,7 +118,7 @@ def _variables() -> dict[str, str]:
 
 def curves_of(material: Material) -> list[tuple[ModelRecord, str]]:
     """Every model with the plot of its losses; models without any are left out."""
-    colours = {method.model.key: method.colour for method in material.methods}
+    colours = {method.model.key: method.colour for method in material.methods if method.model}
     return [
         (model, loss_curves(model, colours.get(model.key)))
         for model in material.models

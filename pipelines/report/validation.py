@@ -3,17 +3,19 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from equivdm.metrics import METRICS
+from pipelines.evaluation.summary import counted
 from pipelines.models import ModelRecord
-from pipelines.report.material import CLIP_COLUMNS, Material, counted
-from pipelines.report.media import FOLDER, Player, write_once
+from pipelines.report.material import Material
+from pipelines.report.media import Player, write_once
 from pipelines.report.plots import metric_curve
 from pipelines.store import Store
 from pipelines.tables import Row
 from pipelines.validated import ValidationRecord, read_validations, step_folder
+
+_CLIP_COLUMNS = ("key", "path", "window", "caption", "height", "width", "outcome")
 
 SHOWN_STEPS = 6
 """Validations in a row of players: the first, the last, and what lies evenly between."""
@@ -43,20 +45,19 @@ class Validated:
     """A clip, and what the model made of it at each of the steps shown."""
 
 
-def validations_of(material: Material, store: Store, out: Path) -> list[Validated]:
+def validations_of(material: Material, store: Store, out: Store) -> list[Validated]:
     """Return what is shown of each model that was validated, and copy the videos below `out`."""
-    colours = {method.model.key: method.colour for method in material.methods}
-    (out / FOLDER).mkdir(parents=True, exist_ok=True)
+    colours = {method.model.key: method.colour for method in material.methods if method.model}
     found = ((model, read_validations(store, model.key)) for model in material.models)
     return [_validated(model, records, store, out, colours.get(model.key)) for model, records in found if records]
 
 
 def _validated(
-    model: ModelRecord, records: Sequence[ValidationRecord], store: Store, out: Path, colour: int | None
+    model: ModelRecord, records: Sequence[ValidationRecord], store: Store, out: Store, colour: int | None
 ) -> Validated:
     shown = evenly(records, SHOWN_STEPS)
     keys = {clip.key for clip in records[-1].clips}
-    clips = (row for row in store.table("clips").rows(CLIP_COLUMNS, keys) if row["outcome"] == "done")
+    clips = (row for row in store.table("clips").rows(_CLIP_COLUMNS, keys) if row["outcome"] == "done")
     first = sorted(clips, key=lambda row: (row["path"], row["window"]))[:SHOWN_CLIPS]
     rows = [(clip, [_player(model, record, clip["key"], store, out) for record in shown]) for clip in first]
     means = f"Means of {counted(len(keys), 'clip')} over the steps"
@@ -83,7 +84,7 @@ def curves(name: str, records: Sequence[ValidationRecord], colour: int | None) -
     return found
 
 
-def _player(model: ModelRecord, record: ValidationRecord, key: str, store: Store, out: Path) -> Player:
+def _player(model: ModelRecord, record: ValidationRecord, key: str, store: Store, out: Store) -> Player:
     files: Mapping[str, str] = {clip.key: clip.file for clip in record.clips}
     title = f"Step {record.step}"
     if key not in files:

@@ -11,7 +11,7 @@ import pytest
 
 from equivdm.errors import EquivdmError, UsageError
 from jobs import cli
-from tests.pipelines.small_store import fill
+from tests.pipelines.small_store import METRICS, fill
 
 GOLDEN = Path(__file__).parent / "golden" / "options.txt"
 """Every verb and option as text. `EQUIVDM_RENEW=1 pytest tests/jobs/test_cli.py` writes it anew."""
@@ -188,16 +188,17 @@ def test_a_demo_of_no_videos_is_refused_before_anything_is_made(
 def finished(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The settings of an evaluation that is done."""
     root = fill(tmp_path_factory.mktemp("finished"), clips=1).store.root
-    return ["tiny_evaluate", "--set", f"store.root={root}", "--set", "bootstrap=100"]
+    settings = (f"store.root={root}", "bootstrap=100", f"metrics=[{','.join(METRICS)}]")
+    return ["tiny_evaluate", *(part for setting in settings for part in ("--set", setting))]
 
 
 def test_an_audit_of_what_is_done_ends_with_0_and_of_what_is_not_with_1(
     capsys: pytest.CaptureFixture[str], finished: list[str]
 ) -> None:
     assert cli.main(["audit", *finished]) == 0
-    assert "3 inputs = 3 done + 0 filtered + 0 quarantined + 0 pending; 0 new" in capsys.readouterr().out
+    assert "18 inputs = 18 done + 0 filtered + 0 quarantined + 0 pending; 0 new" in capsys.readouterr().out
     assert cli.main(["audit", *finished, "--set", "flow.preset=fast"]) == 1
-    assert "3 inputs = 0 done + 0 filtered + 0 quarantined + 3 pending; 0 new" in capsys.readouterr().out
+    assert "18 inputs = 0 done + 0 filtered + 0 quarantined + 18 pending; 0 new" in capsys.readouterr().out
 
 
 def test_a_job_that_is_done_is_done_again_without_a_cluster(
@@ -205,7 +206,7 @@ def test_a_job_that_is_done_is_done_again_without_a_cluster(
 ) -> None:
     assert cli.main(["evaluate", *finished, "--set", "ray.address=127.0.0.1:9"]) == 0
     out = capsys.readouterr().out
-    assert "3 done" in out
+    assert "18 done" in out
     assert "cf_psnr" in out
 
 
@@ -230,10 +231,10 @@ def test_a_look_at_what_is_done_ends_with_0_and_says_so_in_json_too(
 ) -> None:
     for verb in ("plan", "status"):
         assert cli.main([verb, *finished]) == 0
-        assert "evaluate: 3 inputs = 3 done + 0 filtered + 0 quarantined + 0 pending" in capsys.readouterr().out
+        assert "evaluate: 18 inputs = 18 done + 0 filtered + 0 quarantined + 0 pending" in capsys.readouterr().out
         assert cli.main([verb, *finished, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
-        assert (found["job"], found["counts"]["done"]) == ("evaluate", 3)
+        assert (found["job"], found["counts"]["done"]) == ("evaluate", 18)
     assert cli.main(["status", *finished, "--set", "flow.preset=fast"]) == 1
     assert cli.main(["plan", *finished, "--set", "flow.preset=fast"]) == 0
     assert "no figure before a run has measured every stage" in capsys.readouterr().out

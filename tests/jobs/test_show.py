@@ -1,19 +1,19 @@
 """What a person sees of a run."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from equivdm.config import SamplerConfig
 from equivdm.metrics.bootstrap import Interval
-from jobs.show import SHOWN_FAILURES, default_report_folder, in_words, show_summary
+from jobs.show import SHOWN_FAILURES, in_words, show_summary
 from pipelines.batch import RunSummary
-from pipelines.config import EvaluateJob
+from pipelines.evaluation.comparison import compare
 from pipelines.fit import TrainSummary
 from pipelines.models import Figure, ModelRecord
-from pipelines.settings import StoreConfig
 from tests.pipelines.fit_cases import fit_config, train_job
+from tests.pipelines.score_cases import scores
 
 WHOLE = {"inputs": 5, "done": 4, "filtered": 1, "quarantined": 0, "pending": 0, "new": 3}
 
@@ -102,8 +102,16 @@ def test_a_training_is_told_by_its_model_and_its_last_figures(
     assert capsys.readouterr().out == f"{said}{state}\n"
 
 
-@pytest.mark.parametrize(
-    ("store", "folder"), [("/data/store", "/data/report"), ("s3://bucket/store", "report"), ("a/b", "a/report")]
-)
-def test_a_report_lies_beside_a_store_on_this_machine(store: str, folder: str) -> None:
-    assert default_report_folder(EvaluateJob(store=StoreConfig(root=store), renders=("a",))) == Path(folder)
+def test_differences_remarks_and_the_report_follow_the_means(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    found = compare(scores({"a": {"epe": [1.0, 2.0]}, "b": {"epe": [0.5, 1.5], "flicker": [1.0, 1.0]}}, clips=2))
+    summary = RunSummary("evaluate", 1.0, WHOLE, means=found.means, sets={"a": {"fid": 12.5}, "b": {}})
+    show_summary(replace(summary, differences=found.differences, baseline="a", remarks=["one"], report="there"))
+    out = capsys.readouterr().out
+    assert "less a, clip by clip" in out
+    assert "-0.5 (-0.5 to -0.5), better on 2 of 2" in out
+    (line,) = (line for line in out.splitlines() if "fid" in line)
+    assert line.split() == ["fid", "12.5", "not", "measured"]
+    assert out.endswith("one\nreport: there\n")

@@ -170,5 +170,5 @@ def test_a_file_that_yaml_cannot_read_or_must_not_run_is_refused_in_one_line(tmp
 
 
 def test_a_folder_is_no_spec(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^no spec .*: wanted the path of a YAML file, or one of sim_to_real, "):
+    with pytest.raises(UsageError, match=r"^no spec .*: wanted the path of a YAML file, or one of compare_systems, "):
         load_spec(str(tmp_path))

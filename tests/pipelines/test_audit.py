@@ -13,7 +13,7 @@ from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
 from pipelines.tables import Table
 from tests.pipelines.fit_cases import distill_job, fit_config, train_job, write_clips
-from tests.pipelines.small_store import NAMES, fill
+from tests.pipelines.small_store import METRICS, NAMES, fill
 from tests.pipelines.test_models import finish
 
 
@@ -29,7 +29,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job(filled: Path, tmp_path: Path) -> EvaluateJob:
     """The evaluation of a store of one's own."""
     shutil.copytree(filled / "store", tmp_path / "store")
-    return EvaluateJob(store=StoreConfig(root=str(tmp_path / "store")), renders=NAMES)
+    return EvaluateJob(store=StoreConfig(root=str(tmp_path / "store")), renders=NAMES, metrics=METRICS)
 
 
 def file_of(job: EvaluateJob) -> tuple[Table, Path]:
@@ -44,7 +44,7 @@ def test_a_finished_job_adds_up_and_the_audit_changes_nothing(job: EvaluateJob) 
         summary = audit(job)
         assert summary.ok
         assert summary.job == "audit evaluate"
-        assert summary.counts == {"inputs": 3, "done": 3, "filtered": 0, "quarantined": 0, "pending": 0, "new": 0}
+        assert summary.counts == {"inputs": 18, "done": 18, "filtered": 0, "quarantined": 0, "pending": 0, "new": 0}
         assert (summary.failures, summary.problems) == ([], [])
     assert {path: path.stat().st_mtime_ns for path in Path(job.store.root).rglob("*") if path.is_file()} == before
 
@@ -70,7 +70,7 @@ def test_a_lost_file_is_seen_and_costs_the_others_nothing(job: EvaluateJob) -> N
     summary = audit(job)
     assert not summary.ok
     assert [problem.partition(" (")[0] for problem in summary.problems] == [f"metrics/{path.name}: cannot be read"]
-    assert (summary.counts["done"], summary.counts["pending"]) == (2, 1)
+    assert (summary.counts["done"], summary.counts["pending"]) == (12, 6)
     with pytest.raises(
         EquivdmError, match=r"^table metrics: .* cannot be read .*; `equivdm audit` tells what is damaged$"
     ):
@@ -80,20 +80,20 @@ def test_a_lost_file_is_seen_and_costs_the_others_nothing(job: EvaluateJob) -> N
 def test_what_another_flow_would_measure_is_pending(job: EvaluateJob) -> None:
     other = job.model_copy(update={"flow": job.flow.model_copy(update={"preset": "fast"})})
     summary = audit(other)
-    assert (summary.counts["done"], summary.counts["pending"]) == (0, 3)
+    assert (summary.counts["done"], summary.counts["pending"]) == (0, 18)
     assert not summary.ok
 
 
 def test_failures_are_told_with_their_reason(job: EvaluateJob) -> None:
     other = job.model_copy(update={"flow": job.flow.model_copy(update={"preset": "fast"})})
     table, items = evaluate.inputs(other, open_store(job.store))
-    first, second, _ = (item for part in items.batches() for item in part.to_pylist())
-    for item, outcome in ((first, "failed"), (second, "quarantined")):
-        row = {"key": item["key"], "path": item["path"], "outcome": outcome, "error": "OSError", "message": "gone"}
+    first, second, *_ = items.keys.to_pylist()
+    for key, outcome in ((first, "failed"), (second, "quarantined")):
+        row = {"key": key, "path": "equivdm/a.mp4", "outcome": outcome, "error": "OSError", "message": "gone"}
         table.append([{**row, "attempt": 1}])
     summary = audit(other)
-    assert summary.failures == [(first["path"], "OSError", "gone")] * 2
-    assert (summary.counts["pending"], summary.counts["quarantined"]) == (2, 1)
+    assert summary.failures == [("equivdm/a.mp4", "OSError", "gone")] * 2
+    assert (summary.counts["pending"], summary.counts["quarantined"]) == (17, 1)
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def no_bar(n: int = 1, **facts: object) -> None:
 
 
 def draft(every_s: float = 1e-6) -> Draft:
-    return Draft("evaluate", EvaluateJob(store=StoreConfig(root="unused", commit_every_s=every_s), renders=()))
+    return Draft("evaluate", EvaluateJob(store=StoreConfig(root="unused", commit_every_s=every_s), renders=("a",)))
 
 
 def streamed(clips: Table, settled: list[Row], fault: BaseException | None = None, every_s: float = 1e-6) -> list[Row]:

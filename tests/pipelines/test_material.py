@@ -1,16 +1,18 @@
 """The report's words and figures, from values that are made up here: which is best, how sure, and what is missing."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from equivdm.config import NoiseConfig, SamplerConfig
 from equivdm.metrics import METRICS
+from pipelines.evaluation.comparison import compare
 from pipelines.models import Figure, ModelRecord
-from pipelines.report.material import Cell, Material, Method, counted, notes, summary_table
+from pipelines.report.material import Material, Method
 from pipelines.report.plots import curves_of
+from pipelines.report.words import Cell, notes, summary_table
 from tests.pipelines.fit_cases import fit_config, train_job
+from tests.pipelines.score_cases import Given, scores
 
 
 def model(name: str, seed: int = 0, exclude: tuple[str, ...] = ("*",)) -> ModelRecord:
@@ -22,23 +24,18 @@ def model(name: str, seed: int = 0, exclude: tuple[str, ...] = ("*",)) -> ModelR
     return ModelRecord(name, name, "train", "w", config, None, 8, (), 1.0, made, job.backbone, noise, SamplerConfig())
 
 
-def material(values: Mapping[str, Mapping[str, list[float | None]]], clips: int = 4, **changes: object) -> Material:
+def material(values: Given, clips: int = 4, **changes: object) -> Material:
     """Material of sets of videos; values[set][metric] has a number a clip, None where it was not measured."""
-    methods = []
-    for number, (name, by_metric) in enumerate(values.items()):
-        known = {
-            metric: {f"c{clip}": value for clip, value in enumerate(found) if value is not None}
-            for metric, found in by_metric.items()
-        }
-        videos = {f"c{clip}": {} for clip in range(clips)}
-        methods.append(Method(name, name.title(), "", number, model(name), videos, known))
-    rows = [{"key": f"c{n}", "path": f"v{n // 2}.mp4", "frames": 6, "height": 32, "width": 48} for n in range(clips)]
+    found = compare(scores(values, clips=clips))
+    pairs = found.scores.pairs
+    methods = [Method(name, name.title(), "", i, model(name), pairs[name], {}) for i, name in enumerate(values)]
     facts = {"models": [method.model for method in methods], "seconds": {}, "outcomes": {"done": clips, "failed": 1}}
-    return Material(**{"methods": methods, "clips": rows, **facts, **changes})  # type: ignore[arg-type]
+    shown = next(iter(pairs.values()))
+    return Material(**{"found": found, "methods": methods, "clips": shown, **facts, **changes})  # type: ignore[arg-type]
 
 
 def cells(made: Material, title: str) -> list[Cell | None]:
-    (line,) = (line for line in summary_table(made, 200) if line.metric.title == title)
+    (line,) = (line for line in summary_table(made.found) if line.metric.title == title)
     return list(line.cells)
 
 
@@ -103,15 +100,15 @@ def test_clips_that_are_all_alike_have_no_spread() -> None:
 
 
 def test_lines_come_in_the_order_of_the_metrics_and_only_those_that_were_measured() -> None:
-    lines = summary_table(material(BOTH), 100)
+    lines = summary_table(material(BOTH).found)
     assert [line.metric for line in lines] == [METRICS[name] for name in ("cf_psnr", "epe", "contrast")]
-    assert summary_table(material({"equivdm": {}}), 100) == []
+    assert summary_table(material({"equivdm": {}}).found) == []
 
 
 def test_notes_count_clips_videos_and_outcomes() -> None:
-    words = notes(material(BOTH), 300)
-    assert words[0] == "Measured on 4 clips of 2 videos, 6 frames of 32×48."
-    assert any("a bootstrap of 300 resamplings over clips" in note and "(seed 0)" in note for note in words)
+    words = notes(material(BOTH))
+    assert words[0] == "Measured on 4 clips of 2 driving videos, 6 frames of 32×48."
+    assert any("a bootstrap of 200 resamplings over clips" in note and "(seed 0)" in note for note in words)
     assert any(note.startswith("Clips in the store: 4 done, 1 failed.") for note in words)
 
 
@@ -124,28 +121,22 @@ def test_notes_count_clips_videos_and_outcomes() -> None:
     ],
 )
 def test_clips_that_a_model_was_trained_on_are_owned_up_to(exclude: tuple[str, ...], said: str) -> None:
-    words = notes(material(BOTH, models=[model("equivdm", exclude=exclude)]), 300)
+    words = notes(material(BOTH, models=[model("equivdm", exclude=exclude)]))
     assert words[1].startswith(said)
 
 
-def test_a_set_that_lacks_clips_is_named() -> None:
+def test_clips_that_a_set_lacks_are_counted() -> None:
     values = {"independent": {"epe": [1.0] * 4}, "equivdm": {"epe": [1.0, None, None, 1.0]}}
-    assert [note for note in notes(material(values), 100) if "rendered" in note] == [
-        "Equivdm: 4 of 4 clips rendered, 2 measured."
-    ]
+    assert "4 clips, of which 2 measured of both." in notes(material(values))
 
 
 def test_models_of_several_seeds_are_told_by_all_of_them() -> None:
-    words = notes(material(BOTH, models=[model("equivdm", 3), model("independent", 1)]), 100)
+    words = notes(material(BOTH, models=[model("equivdm", 3), model("independent", 1)]))
     assert any("each model was trained once (seed 1, 3)." in note for note in words)
 
 
 def test_a_model_without_a_history_has_no_curve() -> None:
     assert curves_of(material(BOTH)) == []
-
-
-def test_one_and_many() -> None:
-    assert [counted(number, "clip") for number in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
 
 
 HISTORY = tuple(Figure(step, "loss", 1 / step) for step in range(10, 60, 10))

@@ -25,10 +25,11 @@ from equivdm.seeds import derive_seed
 from equivdm.text import tokenize
 from equivdm.video.decode import decode
 from equivdm.video.write import write_video
-from pipelines import evaluate, preprocess, render
+from pipelines import preprocess, render
 from pipelines.batch import Items, waves
 from pipelines.clips import read_clips
 from pipelines.config import EvaluateJob, PreprocessJob, RenderJob
+from pipelines.evaluation.scores import read_scores
 from pipelines.models import newest_model
 from pipelines.rendering.clips import RenderClip, clip_fingerprint
 from pipelines.rendering.identity import settings_of
@@ -39,6 +40,7 @@ from pipelines.store import Store, open_store
 from pipelines.tables import Row, Table
 from tests.pipelines.fit_cases import fit_config, train_job
 from tests.pipelines.hand import clips_of, committed
+from tests.pipelines.systems import evaluated
 from tests.pipelines.test_models import finish
 from tests.pipelines.videos import preprocess_job, write_scene
 
@@ -256,18 +258,17 @@ def test_a_job_renders_with_the_models_noise_and_sampler_unless_it_has_its_own(s
 
 def test_a_video_that_is_measured_has_a_row_for_every_metric_and_a_lost_one_says_why(store: Store) -> None:
     _, (good,) = rendered(store, name="good")
-    _, (lost,) = rendered(store, name="lost")
+    _, (lost,) = rendered(store, name="lost", seed=1)
     store.filesystem.rm_file(store.path(lost["file"]))
-    job = EvaluateJob.model_validate({"store": {"root": store.root}, "renders": ("good", "lost"), "bootstrap": 100})
-    metrics, items = evaluate.inputs(job, store)
-    measured = [evaluate.measure_video(item, store, job, metrics) for item in ready(items, metrics)]
-    rows = committed(metrics, measured)
+    values = {"store": {"root": store.root}, "renders": ("good", "lost"), "metrics": OF_MOTION, "bootstrap": 100}
+    evaluation, rows = evaluated(EvaluateJob.model_validate(values))
     found = {row["metric"]: row["value"] for row in rows if row["name"] == "good"}
     assert set(found) == set(OF_MOTION)
-    (failed,) = (row for row in rows if row["name"] == "lost")
-    assert (failed["outcome"], failed["error"], failed["metric"]) == ("failed", "FileNotFoundError", None)
-    means = evaluate.means(job, store)
-    assert {name: interval.mean for name, interval in means["good"].items()} == pytest.approx(found)
-    assert means["lost"] == {}
-    assert metrics.states()[failed["key"]] == State("failed", 1)
+    failed = [row for row in rows if row["name"] == "lost"]
+    assert {(row["outcome"], row["error"]) for row in failed} == {("failed", "FileNotFoundError")}
+    assert {row["metric"] for row in failed} == set(OF_MOTION)
+    scores = read_scores(evaluation)
+    assert {name: value for name, by_clip in scores.values["good"].items() for value in by_clip.values()} == found
+    assert scores.values["lost"] == {}
+    assert evaluation.table.states()[failed[0]["key"]] == State("failed", 1)
     assert good["clip"] == lost["clip"]
