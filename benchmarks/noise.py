@@ -13,8 +13,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from benchmarks import peers
-from equivdm.noise import MotionPlanner, plan_motion
+from equivdm.noise import MotionPlanner, peers, plan_motion
 
 CHANNELS = 16
 STRIDE = 8

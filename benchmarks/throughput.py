@@ -16,10 +16,10 @@ import numpy as np
 
 from benchmarks.cpu import CpuSeconds
 from benchmarks.figures import CPUS, Figure
-from benchmarks.peers import GoWithTheFlow
 from equivdm.config import ClipConfig, FlowConfig
 from equivdm.flow import build_estimator
 from equivdm.noise import warped_noise
+from equivdm.noise.peers import GoWithTheFlow
 from equivdm.video.write import write_video
 from pipelines.allocator import keep_memory
 from pipelines.config import PreprocessJob

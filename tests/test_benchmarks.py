@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from benchmarks import noise as benchmark
-from benchmarks import peers, preprocess, seams, training
+from benchmarks import preprocess, seams, training
 from benchmarks.cpu import CpuSeconds
 from benchmarks.figures import Figure, run_python
 from equivdm.backbones.tiny.codec import TinyCodec
 from equivdm.blend import blend
+from equivdm.noise import peers
 from equivdm.spans import lay_spans
 
 GRID = (24, 32)

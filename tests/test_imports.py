@@ -27,6 +27,9 @@ FORBIDDEN = {
     "jobs": {"cluster", "tests"},
 }
 
+PIPELINE = {"ray", "deepspeed", "deltalake", "pyarrow", "s3fs", "av", "diffusers", "beartype"}
+"""Packages that a machine lent for its GPU lacks."""
+
 
 def imported(path: Path) -> Iterator[str]:
     """Top-level names of the packages that a module imports, wherever in it."""
@@ -52,6 +55,7 @@ def test_packages_import_in_one_direction(package: str) -> None:
         "equivdm.render_config",
         "equivdm.metrics_config",
         "pipelines.config",
+        "equivdm.study.config",
         "equivdm.errors",
         "jobs.specs",
         "jobs.cli",
@@ -76,17 +80,26 @@ def test_workers_that_need_no_network_load_no_torch(module: str) -> None:
 
 def test_what_runs_on_a_gpu_needs_little_else() -> None:
     """As on a GPU machine that has torch, torchvision and triton, but none of the pipeline's packages."""
-    absent = "{'ray', 'deepspeed', 'deltalake', 'pyarrow', 's3fs', 'av', 'diffusers', 'pydantic', 'beartype'}"
+    modules = ("benchmarks.gpu", "tests.equivdm.noise.gpu.cases", "equivdm.networks.raft")
+    import_without({*PIPELINE, "pydantic"}, *modules, "equivdm.networks.videocrafter2.checkpoint")
+
+
+def test_experiments_need_torch_opencv_numba_and_pydantic() -> None:
+    """On such a machine their clips are read, which were drawn elsewhere: photographs need packages of their own."""
+    modules = ("equivdm.study.experiments", "equivdm.study.models")
+    import_without({*PIPELINE, "safetensors", "scipy", "skimage", "sklearn", "transformers", "matplotlib"}, *modules)
+
+
+def import_without(absent: set[str], *modules: str) -> None:
+    """Import modules where these packages are absent."""
     code = f"""
-import sys
+import importlib, sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {absent}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
-import benchmarks.gpu
-import tests.equivdm.noise.gpu.cases
-import equivdm.networks.raft
-import equivdm.networks.videocrafter2.checkpoint
+for module in {modules}:
+    importlib.import_module(module)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

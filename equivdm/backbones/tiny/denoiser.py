@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -160,6 +159,8 @@ class TinyDenoiser(DenoiserModule):
 
 def open_exported(config: TinyConfig, folder: Path) -> TinyDenoiser:
     """Return the network that was exported to a folder, its weights yet to be read."""
+    from safetensors.torch import load_file
+
     with torch.device("meta"):
         denoiser = TinyDenoiser(config)
     state = load_file(folder / WEIGHTS)
