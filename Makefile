@@ -6,8 +6,10 @@ STAMP := $(VENV)/.installed
 OUT ?= out/demo
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
 RESULTS ?= benchmarks/results
+REPRODUCTION ?= out/reproduce-gpu
+LIMIT ?= 540
 
-.PHONY: help setup demo test test-slow gpu-check check format clean
+.PHONY: help setup demo test test-slow gpu-check gpu-reproduce check format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -43,6 +45,12 @@ gpu-check: ## Run the tests and benchmarks that need a GPU; results as text in b
 	@if $(GPU_PYTHON) -c 'import diffusers, pydantic'; then \
 		PYTHONPATH=. $(GPU_PYTHON) -m benchmarks.gpu_training --out $(RESULTS); \
 	else echo 'training steps not measured: they need diffusers and pydantic'; fi
+
+# Killed or stopped, the same command goes on. The results are text that names the machine.
+gpu-reproduce: ## Put the paper's claims to the test on a GPU, in pieces of LIMIT seconds; no Ray is needed
+	@$(GPU_PYTHON) -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "no CUDA device here: make gpu-reproduce needs one")'
+	PYTHONPATH=. TRITON_INTERPRET=0 $(GPU_PYTHON) -m benchmarks.reproduce --size gpu --out $(REPRODUCTION) --seconds $(LIMIT)
+	@mkdir -p $(RESULTS) && cp $(REPRODUCTION)/reproduce_gpu.md $(RESULTS)/
 
 check: setup ## Format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

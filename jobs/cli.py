@@ -18,7 +18,7 @@ from typing import Any, NoReturn, cast
 
 from equivdm.errors import EquivdmError, Stopped, UsageError
 from jobs import options
-from jobs.specs import JOBS, load_spec
+from jobs.specs import load_spec
 from pipelines.config import AnyJob, DistillJob, EvaluateJob, Job, TrainJob
 
 TERMINATED = 128 + signal.SIGTERM
@@ -95,8 +95,10 @@ def parser() -> argparse.ArgumentParser:
 
     options.doctor_options(_verb(verbs, "doctor", "say what this machine has, what is missing, and the cure", _doctor))
     options.demo_options(_verb(verbs, "demo", "run all five jobs at tiny size and write a report", _demo))
-    for name in JOBS:
-        options.spec_options(_verb(verbs, name, JOB_HELP[name], _job), f"tiny_{name}")
+    for name, about in JOB_HELP.items():
+        options.spec_options(_verb(verbs, name, about, _job), f"tiny_{name}")
+    about = "test the paper's claims by small trainings, and write a page of what they show"
+    options.reproduce_options(_verb(verbs, "reproduce", about, _reproduce))
     options.plan_options(
         _verb(verbs, "plan", "say what a job would do, how long it may take and what it may cost", _plan)
     )
@@ -249,6 +251,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     from jobs import demo
 
     return demo.run(arguments.videos, arguments.out, arguments.limit)
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from jobs import reproduce
+
+    return reproduce.run(reproduce.ReproduceOptions.of(arguments))
 
 
 def _warp(arguments: argparse.Namespace) -> int:

@@ -40,6 +40,22 @@ def demo_options(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def reproduce_options(verb: argparse.ArgumentParser) -> None:
+    """Of `reproduce`."""
+    about = "experiments to run (default: all; see --list)"
+    verb.add_argument("experiments", metavar="EXPERIMENT", nargs="*", help=about)
+    verb.add_argument("--list", action="store_true", help="say what each experiment puts to the test, and run none")
+    about = "how large they are; tiny shows that everything runs, and nothing else (default: cpu)"
+    verb.add_argument("--size", choices=("tiny", "cpu", "gpu"), default="cpu", help=about)
+    verb.add_argument("--seeds", type=_positive, metavar="N", help="trainings of each (default: that of its spec)")
+    about = "TAEF2's encoder, taef2_encoder.pth; tracked_points leaves its latents out without"
+    verb.add_argument("--autoencoder", metavar="FILE", help=about)
+    about = "where models, numbers and the page go (default: out/reproduce)"
+    verb.add_argument("--out", type=Path, default=Path("out/reproduce"), metavar="FOLDER", help=about)
+    about = "the page, with its pictures beside it in images/results (default: results.md in --out)"
+    verb.add_argument("--page", type=Path, metavar="FILE", help=about)
+
+
 def warp_options(verb: argparse.ArgumentParser) -> None:
     """Of `warp`."""
     verb.add_argument("video", metavar="VIDEO", help="a video file")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from equivdm.errors import UsageError
-from pipelines.config import DistillJob, EvaluateJob, Job, PreprocessJob, RenderJob, TrainJob
+from pipelines.config import DistillJob, EvaluateJob, Job, PreprocessJob, RenderJob, ReproduceJob, TrainJob
 
 SPECS = Path(__file__).parent / "specs"
 """The specs that come with the project, known by name."""
@@ -24,10 +24,13 @@ JOBS: Mapping[str, type[Job]] = {
     "distill": DistillJob,
     "render": RenderJob,
     "evaluate": EvaluateJob,
+    "reproduce": ReproduceJob,
 }
 """The model of each kind of spec."""
 
 JobT = TypeVar("JobT", bound=Job)
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def load_spec(spec: str, settings: Sequence[str] = (), verb: str | None = None) -> Job:
@@ -36,7 +39,7 @@ def load_spec(spec: str, settings: Sequence[str] = (), verb: str | None = None) 
     `spec` is the path of a YAML file or the name of one that comes with the project; a setting is `a.b=c`
     with c in YAML. Raises UsageError with a line for each thing that is wrong.
     """
-    values = _read(find_spec(spec))
+    values = read_mapping(find_spec(spec))
     for setting in settings:
         _apply(values, setting)
     kind = values.setdefault("job", verb)
@@ -47,8 +50,8 @@ def load_spec(spec: str, settings: Sequence[str] = (), verb: str | None = None) 
     return check(JOBS[kind], values, origin=spec)
 
 
-def check(model: type[JobT], values: Mapping[str, Any], origin: str) -> JobT:
-    """Validate a mapping as a job; `origin` says in the error where the values came from."""
+def check(model: type[ModelT], values: Mapping[str, Any], origin: str) -> ModelT:
+    """Validate a mapping as a job, or another closed model; `origin` says in the error where the values came from."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -59,7 +62,7 @@ def check(model: type[JobT], values: Mapping[str, Any], origin: str) -> JobT:
 def variant(job: JobT, **changes: Any) -> JobT:
     """A copy of a job with other values, checked again: `variant(job, noise={"kind": "independent"})`."""
     values = job.model_dump(exclude_unset=True)
-    _merge(values, changes)
+    merge(values, changes)
     return check(type(job), values, origin=f"the demo's {values.get('name', 'job')}")
 
 
@@ -79,7 +82,8 @@ def spec_names() -> list[str]:
     return sorted(path.stem for path in SPECS.glob("*.yaml"))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping. Raises UsageError for any other."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -108,15 +112,15 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         raise UsageError(f"got --set {setting}, wanted a YAML value after `=`: {_yaml_place(error)}") from error
     for part in reversed(parts):
         value = {part: value}
-    _merge(values, value)
+    merge(values, value)
 
 
-def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Put `changes` on top of `values`, mapping by mapping; anything else replaces what was there."""
     for name, change in changes.items():
         below = values.get(name)
         if isinstance(change, Mapping) and isinstance(below, dict):
-            _merge(below, change)
+            merge(below, change)
         else:
             values[name] = dict(change) if isinstance(change, Mapping) else change
 

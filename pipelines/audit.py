@@ -98,6 +98,8 @@ def _objects(store: Store, table: Table, rows: Iterable[Row]) -> list[tuple[str,
     match table.name:
         case "videos":
             return [(row["file"], row["sha256"]) for row in rows if row["outcome"] == "done"]
+        case "trials":
+            return [(row["file"], row["sha256"]) for row in rows if row["outcome"] == "done" and row["file"]]
         case "models":
             return [file for row in rows for file in model_files(store, row)]
     return []

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from equivdm.config import (
     BackboneConfig,
     ClipConfig,
+    Config,
     ControlConfig,
     DecodeConfig,
     FlowConfig,
@@ -19,6 +20,7 @@ from equivdm.config import (
     TinyConfig,
 )
 from equivdm.render_config import FrameConfig, OutputConfig, WindowConfig
+from equivdm.study.config import ExperimentSpec
 from pipelines.distill_config import GanConfig, RegressionConfig
 from pipelines.evaluate_config import EvaluateJob
 from pipelines.fit_config import FitConfig, OptimizerConfig
@@ -28,6 +30,7 @@ from pipelines.settings import (
     Name,
     PreprocessWork,
     RenderWork,
+    ReproduceWork,
     SelectConfig,
     SourceConfig,
 )
@@ -118,6 +121,8 @@ class DistillJob(Job):
     """Name of the student in the store."""
     teacher: Name = "equivdm"
     """Name of the model to distil; the newest of that name."""
+    start: Name | None = None
+    """Student to go on from, of the same backbone and objective; the teacher's weights where none is given."""
     data: SelectConfig = SelectConfig()
     """The clips."""
     noise: NoiseConfig | None = None
@@ -153,6 +158,12 @@ class DistillJob(Job):
     def renoising(self, noise: NoiseConfig) -> NoiseConfig:
         """Return the noise that is added to the student's videos, given that of the teacher's training."""
         return noise.model_copy(update={"kind": self.renoise or noise.kind})
+
+    @model_validator(mode="after")
+    def _starts_elsewhere(self) -> Self:
+        if self.start == self.name:
+            raise ValueError(f"start: got {self.start!r}, which is the student's own name: give one of them another")
+        return self
 
     @model_validator(mode="after")
     def _noise_alone_decides_what_is_regressed(self) -> Self:
@@ -232,4 +243,26 @@ _OF_SOURCE = ("prompt", "frame", "window", "shots", "decode", "flow", "plan", "c
 """Fields of a render job that say something of driving videos only."""
 
 
-AnyJob = PreprocessJob | TrainJob | DistillJob | RenderJob | EvaluateJob
+class StudyConfig(Config):
+    """One experiment on a claim of the paper."""
+
+    experiment: Name
+    """Its name."""
+    seeds: int = Field(default=3, ge=1)
+    """Trainings, from seed 0 on; each has its own clips, weights and noise."""
+    spec: ExperimentSpec = ExperimentSpec()
+    """How large it is."""
+
+
+class ReproduceJob(Job):
+    """Experiments to models, and to what is measured of them."""
+
+    job: Literal["reproduce"] = "reproduce"
+    """Names the kind of spec."""
+    studies: tuple[StudyConfig, ...] = Field(min_length=1)
+    """The experiments."""
+    work: ReproduceWork = ReproduceWork()
+    """Spread and retries."""
+
+
+AnyJob = PreprocessJob | TrainJob | DistillJob | RenderJob | EvaluateJob | ReproduceJob

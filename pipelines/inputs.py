@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 
-from pipelines import distill, evaluate, preprocess, render, train
+from pipelines import distill, evaluate, preprocess, render, reproduce, train
 from pipelines.arrow import compute
 from pipelines.batch import Items
-from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, RenderJob, TrainJob
+from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, RenderJob, ReproduceJob, TrainJob
 from pipelines.store import Store
 from pipelines.tables import Table
 
@@ -25,6 +25,8 @@ def job_inputs(config: AnyJob, store: Store) -> tuple[Table, Items]:
             return render.inputs(config, store)
         case EvaluateJob():
             return evaluate.inputs(config, store)
+        case ReproduceJob():
+            return reproduce.inputs(config, store)
 
 
 def job_parts(config: AnyJob, store: Store) -> dict[str, set[str]]:

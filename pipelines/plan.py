@@ -18,7 +18,7 @@ from pipelines import evaluate, preprocess
 from pipelines.arrow import compute
 from pipelines.batch import Items, count, pending, waves
 from pipelines.clips import select_clips
-from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, RenderJob, TrainJob
+from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, RenderJob, ReproduceJob, TrainJob
 from pipelines.estimate import Estimate, estimate
 from pipelines.estimate_distill import estimate_distillation
 from pipelines.evaluation.items import evaluation_of
@@ -167,13 +167,17 @@ class _Needs:
 
 def _one_stage(config: AnyJob) -> tuple[str, Resources, int]:
     """Return name, resources and steps an item of a job's only stage."""
-    if isinstance(config, TrainJob | DistillJob):
-        parallel = config.fit.parallel
-        workers = parallel.workers
-        cpus, gpus = workers * parallel.cpus_per_worker, workers * parallel.gpus_per_worker
-        return "steps", Resources(cpus=cpus, gpus=gpus), config.fit.steps
-    assert config.job == "render"
-    return "render", config.work.model, 1
+    match config:
+        case TrainJob() | DistillJob():
+            parallel = config.fit.parallel
+            workers = parallel.workers
+            cpus, gpus = workers * parallel.cpus_per_worker, workers * parallel.gpus_per_worker
+            return "steps", Resources(cpus=cpus, gpus=gpus), config.fit.steps
+        case RenderJob():
+            return "render", config.work.model, 1
+        case ReproduceJob():
+            return "models", config.work.model, 1
+    raise AssertionError(f"{config.job} has more stages than one")
 
 
 def _of_preprocess(config: PreprocessJob, store: Store) -> _Needs:

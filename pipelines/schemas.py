@@ -290,6 +290,40 @@ METRICS = pa.schema(
 FEATURES = pa.schema([*STAGE, ("features", TENSOR)])
 """What a network sees in a video's frames, float32 [rows, features]: metrics of whole sets compare them."""
 
+TRIALS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("path", pa.string()),  # what it is, in words
+        ("kind", pa.string()),  # model | measurement
+        ("experiment", pa.string()),  # of a measurement
+        ("seed", pa.int64()),
+        ("spec", pa.string()),  # of the model, or of the experiment, JSON
+        *OUTCOME,
+        ("file", pa.string()),  # a model's weights, below the store's root
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("machine", pa.string()),  # what computed it
+        ("notes", pa.list_(pa.string())),  # what a measurement left out, and why
+        ("variant", pa.string()),
+        ("x", pa.float64()),  # place on the experiment's axis
+        ("metric", pa.string()),
+        ("clip", pa.int32()),  # number of the held-out clip; null for what is measured of all at once
+        ("value", pa.float64()),
+    ]
+)
+"""A row per model of an experiment, and a row per number that was measured; all of one measurement share its key."""
+
+FOOTAGE = pa.schema(
+    [
+        *STAGE,
+        (
+            "videos",
+            pa.list_(pa.struct([("variant", pa.string()), ("clip", pa.int32()), ("frames", TENSOR)])),
+        ),  # uint8 [frames, height, width, 3]
+    ]
+)
+"""A few videos of a measurement, under its key."""
+
 SCHEMAS = {
     "manifest": MANIFEST,
     **STAGES,
@@ -304,6 +338,8 @@ SCHEMAS = {
     "probes": PROBES,
     "metrics": METRICS,
     "features": FEATURES,
+    "trials": TRIALS,
+    "footage": FOOTAGE,
 }
 
 

@@ -145,6 +145,17 @@ class RenderWork(Config):
     """Runs that may try a video before it is quarantined; a fault in the bytes themselves is final at once."""
 
 
+class ReproduceWork(Config):
+    """How models and measurements of experiments are spread and retried. None of it can change a result."""
+
+    model: Resources = Resources()
+    """Of making a model."""
+    measure: Resources = Resources()
+    """Of measuring an experiment for a seed."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Runs that may try an item before it is quarantined."""
+
+
 class PreprocessWork(Config):
     """How the stages of preprocess are spread and retried. None of it can change a result."""
 

@@ -86,7 +86,7 @@ def test_what_runs_on_a_gpu_needs_little_else() -> None:
 
 def test_experiments_need_torch_opencv_numba_and_pydantic() -> None:
     """On such a machine their clips are read, which were drawn elsewhere: photographs need packages of their own."""
-    modules = ("equivdm.study.experiments", "equivdm.study.models")
+    modules = ("equivdm.study.experiments", "equivdm.study.models", "benchmarks.reproduce")
     import_without({*PIPELINE, "safetensors", "scipy", "skimage", "sklearn", "transformers", "matplotlib"}, *modules)
 
 

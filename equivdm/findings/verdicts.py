@@ -1,0 +1,93 @@
+"""Plain verdicts on claims, from intervals alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from equivdm.findings.trials import Place, Trials
+from equivdm.metrics.bootstrap import Interval
+
+Verdict = Literal["shows", "does not show", "the other way", "not measured"]
+
+Where = float | Literal["first", "last"] | None
+"""A place on the axis, its least or largest one of the variant, or none."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison."""
+
+    variant: str
+    x: Where = None
+
+    def named(self, axis: str | None) -> str:
+        """Say it in words; `axis` is what x is."""
+        if self.x is None:
+            return self.variant
+        at = (
+            {"first": f"least {axis}", "last": f"largest {axis}"}[self.x] if isinstance(self.x, str) else self._at(axis)
+        )
+        return f"{self.variant} at {at}"
+
+    def _at(self, axis: str | None) -> str:
+        return f"{self.x:g} {axis}" if axis and axis.endswith("s") else f"{axis} = {self.x:g}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A claim that one mean is better than another."""
+
+    metric: str
+    better: Side
+    worse: Side
+    higher: bool
+    """Whether higher is better."""
+    factor: float = 1.0
+    """How many times better, at least."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a comparison."""
+
+    comparison: Comparison
+    verdict: Verdict
+    better: Interval | None
+    worse: Interval | None
+
+
+def judge(comparison: Comparison, trials: Trials) -> Finding:
+    """Return the verdict on a comparison.
+
+    It shows where the intervals do not overlap in the claimed direction, the worse one first made `factor` times
+    better; it is the other way where they do not overlap in the other direction, the factor left out; else it does not
+    show.
+    """
+    better, worse = (_mean(trials, comparison.metric, side) for side in (comparison.better, comparison.worse))
+    if better is None or worse is None:
+        return Finding(comparison, "not measured", better, worse)
+    sign = 1 if comparison.higher else -1
+    scale = comparison.factor if comparison.higher else 1 / comparison.factor
+    if _above(better, worse, sign, scale):
+        return Finding(comparison, "shows", better, worse)
+    return Finding(comparison, "the other way" if _above(worse, better, sign, 1.0) else "does not show", better, worse)
+
+
+def together(findings: Sequence[Finding]) -> Verdict:
+    """Return the verdict on a claim of several comparisons: the least favourable of them."""
+    found: list[Verdict] = [finding.verdict for finding in findings]
+    return min(found, key=_WORST_FIRST.index) if found else "not measured"
+
+
+_WORST_FIRST: tuple[Verdict, ...] = ("the other way", "does not show", "not measured", "shows")
+
+
+def _above(one: Interval, other: Interval, sign: int, scale: float) -> bool:
+    low = min(sign * one.low, sign * one.high)
+    return low > max(sign * scale * other.low, sign * scale * other.high)
+
+
+def _mean(trials: Trials, metric: str, side: Side) -> Interval | None:
+    places = trials.places(metric, side.variant)
+    x = {"first": places[:1], "last": places[-1:]}[side.x] if isinstance(side.x, str) else [side.x]
+    return trials.means.get(Place(metric, side.variant, x[0])) if x else None

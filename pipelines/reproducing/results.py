@@ -1,0 +1,47 @@
+"""What a store knows of experiments."""
+
+from equivdm.arrays import Frames
+from equivdm.findings.trials import Trial
+from pipelines.config import ReproduceJob, StudyConfig
+from pipelines.record import read_records
+from pipelines.reproducing.items import measurement_items, model_items
+from pipelines.reproducing.summary import Ended
+from pipelines.schemas import from_tensor
+from pipelines.store import Store
+from pipelines.tables import Row
+
+_COLUMNS = ("key", "seed", "outcome", "seconds", "created", "machine", "notes", *Trial._fields[1:])
+
+
+def read_ended(config: ReproduceJob, store: Store) -> dict[str, Ended]:
+    """Return the finished items of a job by key."""
+    measurements = measurement_items(config.studies)
+    keys = {item.key for item in measurements} | {item.key for wave in model_items(measurements) for item in wave}
+    rows: dict[str, list[Row]] = {}
+    for row in store.table("trials").rows(_COLUMNS, keys):
+        if row["outcome"] == "done":
+            rows.setdefault(row["key"], []).append(row)
+    return {key: _ended(found) for key, found in rows.items()}
+
+
+def _ended(rows: list[Row]) -> Ended:
+    first = rows[0]
+    numbers = [Trial(**{name: row[name] for name in Trial._fields}) for row in rows if row["metric"]]
+    day = first["created"].date().isoformat()
+    return Ended(first["seconds"], first["machine"], day, numbers, first["notes"] or ())
+
+
+def wall_seconds(store: Store) -> float | None:
+    """Return the time of all runs that did something, start-up and queues among it; None where there was none."""
+    runs = [record.wall_s for record in read_records(store, "reproduce") if record.counts.get("new")]
+    return sum(runs) if runs else None
+
+
+def footage(study: StudyConfig, store: Store) -> dict[str, list[Frames]]:
+    """Return the videos of an experiment's first seed by variant; none where it is not measured."""
+    first = measurement_items([study])[0]
+    videos: dict[str, list[Frames]] = {}
+    for row in store.table("footage").rows(["videos"], [first.key]):
+        for video in row["videos"] or ():
+            videos.setdefault(video["variant"], []).append(from_tensor(video["frames"]))
+    return videos
