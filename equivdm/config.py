@@ -165,6 +165,8 @@ class TinyConfig(Config):
     """Attention heads; half of them look over space, half over time."""
     patch: int = Field(default=8, ge=2, multiple_of=2)
     """Latent cells along each side of a token."""
+    channels: int = Field(default=16, ge=4)
+    """Of the convolutions at latent resolution; those at half of it have twice as many."""
     control_channels: Literal[1, 3] = 1
     """Of the dense condition: 1 for grey ones, 3 for those in colour, which takes grey ones too."""
 

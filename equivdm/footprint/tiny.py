@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from equivdm.config import TinyConfig
 from equivdm.footprint.base import Linear, Micro, seen_blocks
 
-_FINE, _COARSE = 16, 32
-"""Channels of the convolutions."""
-
 
 @dataclass(frozen=True)
 class TinyFootprint:
@@ -17,14 +14,20 @@ class TinyFootprint:
     config: TinyConfig
 
     @property
+    def _channels(self) -> tuple[int, int]:
+        """Of the convolutions, at latent resolution and at half of it."""
+        return self.config.channels, 2 * self.config.channels
+
+    @property
     def parameters(self) -> int:
         """Number of weights."""
         from equivdm.text import VOCABULARY  # loads numpy
 
-        d, patch = self.config.width, _COARSE * (self.config.patch // 2) ** 2
+        fine, coarse = self._channels
+        d, patch = self.config.width, coarse * (self.config.patch // 2) ** 2
         block = 3 * d * (d + 1) + 7 * d * (d + 1) + d * (5 * d + 1)
         transformer = patch * d + d + d * patch + patch + 2 * d * (d + 1) + VOCABULARY * d + 2 * d * (d + 1)
-        film = (2 * _FINE + 2 * _COARSE + 2 * _FINE) * (d + 1)
+        film = (2 * fine + 2 * coarse + 2 * fine) * (d + 1)
         return self._convolutions + transformer + film + self.config.depth * block
 
     @property
@@ -32,8 +35,9 @@ class TinyFootprint:
         """Of attention and MLP, of the words, of patches, or of a convolution."""
         from equivdm.text import VOCABULARY  # loads numpy
 
-        d, patch = self.config.width, _COARSE * (self.config.patch // 2) ** 2
-        return max(7 * d * d, d * VOCABULARY, d * patch, 2 * d * (2 * _FINE + _COARSE), 18 * _COARSE * _COARSE)
+        fine, coarse = self._channels
+        d, patch = self.config.width, coarse * (self.config.patch // 2) ** 2
+        return max(7 * d * d, d * VOCABULARY, d * patch, 2 * d * (2 * fine + coarse), 18 * coarse * coarse)
 
     @property
     def _planes(self) -> int:
@@ -42,9 +46,10 @@ class TinyFootprint:
 
     @property
     def _convolutions(self) -> int:
-        pairs = [(self._planes, _FINE), (2 * _FINE, _FINE), (_COARSE, _COARSE), (2 * _COARSE, _COARSE), (_FINE, 3)]
+        fine, coarse = self._channels
+        pairs = [(self._planes, fine), (2 * fine, fine), (coarse, coarse), (2 * coarse, coarse), (fine, 3)]
         cubes = sum(9 * inputs * outputs + outputs for inputs, outputs in pairs)
-        return cubes + 4 * _FINE * _COARSE + _COARSE + _COARSE * 4 * _FINE + 4 * _FINE
+        return cubes + 4 * fine * coarse + coarse + coarse * 4 * fine + 4 * fine
 
     @property
     def linears(self) -> Sequence[Linear]:
@@ -65,10 +70,11 @@ class TinyFootprint:
         block = tokens * (19 * unit * d + 2 * unit + 4 * self.config.heads) + 4 * unit * angles
         block += (10 if mixed else 16) * micro.clips * d
         ends = tokens * (3 * unit * d + 2 * unit) + (16 if mixed else 24) * micro.clips * d + 140 * micro.clips
-        ends += 208 * unit * micro.cells + 64 * unit * images
+        channels = self.config.channels
+        ends += (8 + 12.5 * channels) * unit * micro.cells + 4 * channels * unit * images
         if mixed:
             block += 30 * d * d
-            ends += 6 * d * d + 256 * d + 32 * d * patch**2 + 2 * self._convolutions
+            ends += 6 * d * d + 16 * channels * d + 2 * channels * d * patch**2 + 2 * self._convolutions
         depth = self.config.depth
         return ends + (depth * unit * tokens * d + block if recompute else depth * block)
 
@@ -78,6 +84,7 @@ class TinyFootprint:
         tokens = cells / patch**2
         places = micro.rows * micro.columns / patch**2
         block = 2 * tokens * 12 * d * d + 4 * tokens * (places + micro.frames) * d / 2
-        fine = 9 * (self._planes * _FINE + 2 * _FINE * _FINE + _FINE * 3)
-        coarse = (4 * _FINE * _COARSE + 9 * 3 * _COARSE * _COARSE + 4 * _COARSE * _FINE) / 4
-        return self.config.depth * block + 2 * cells * (fine + coarse) + 2 * tokens * 2 * _COARSE * patch**2 / 4 * d
+        fine, coarse = self._channels
+        near = 9 * (self._planes * fine + 2 * fine * fine + fine * 3)
+        far = (4 * fine * coarse + 9 * 3 * coarse * coarse + 4 * coarse * fine) / 4
+        return self.config.depth * block + 2 * cells * (near + far) + 2 * tokens * 2 * coarse * patch**2 / 4 * d

@@ -62,9 +62,11 @@ def told(footprint: Footprint) -> tuple[int, int]:
     return footprint.parameters, footprint.largest
 
 
-@pytest.mark.parametrize(("width", "depth", "patch", "channels"), [(16, 1, 4, 1), (96, 3, 8, 3), (48, 2, 2, 1)])
-def test_tiny_has_as_many_weights(width: int, depth: int, patch: int, channels: Literal[1, 3]) -> None:
-    config = TinyConfig(width=width, depth=depth, patch=patch, control_channels=channels)
+@pytest.mark.parametrize(
+    ("width", "depth", "patch", "channels", "control"), [(16, 1, 4, 16, 1), (96, 3, 8, 8, 3), (48, 2, 2, 24, 1)]
+)
+def test_tiny_has_as_many_weights(width: int, depth: int, patch: int, channels: int, control: Literal[1, 3]) -> None:
+    config = TinyConfig(width=width, depth=depth, patch=patch, channels=channels, control_channels=control)
     assert told(TinyFootprint(config)) == count(TinyDenoiser(config))
 
 
@@ -118,7 +120,7 @@ def latents(channels: int) -> Tensor:
 def case(name: str) -> tuple[nn.Module, Callable[[], Tensor], Footprint]:
     """Return a small network, its forward pass on `MICRO`, and its footprint."""
     if name == "tiny":
-        config = TinyConfig(width=96, depth=3, patch=4)
+        config = TinyConfig(width=96, depth=3, patch=4, channels=20)
         network = TinyDenoiser(config)
         size = (MICRO.clips, MICRO.frames, 2 * MICRO.rows, 2 * MICRO.columns)
         conditions = Conditions(

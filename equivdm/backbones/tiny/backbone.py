@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 GEOMETRY = Geometry(channels=3, space_stride=2, time_stride=1, causal=False)
 """One latent cell is a square of 2 x 2 pixels of one frame."""
 
+_BEFORE = {"control_channels": 1, "channels": 16}
+"""What there was before there was a choice."""
+
 
 @final
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class TinyBackbone(Backbone):
         return {}
 
     def network_identity(self) -> dict[str, Any]:
-        # Networks from before there was colour keep their names.
-        plain = {"control_channels"} if self.config.control_channels == 1 else None
-        return self.config.model_dump(exclude=plain)
+        # Networks from before there was a choice keep their names.
+        chosen = self.config.model_dump()
+        return {name: value for name, value in chosen.items() if _BEFORE.get(name) != value}
 
     def control_form(self) -> ControlForm:
         return "pixels"

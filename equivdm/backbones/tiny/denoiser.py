@@ -31,9 +31,6 @@ from equivdm.networks.deferred import as_readers
 from equivdm.text import VOCABULARY
 from equivdm.types import Latents, Times, Tokens
 
-FINE, COARSE = 16, 32
-"""Channels of the convolutions at latent resolution, and at half of it."""
-
 ROTARY_BASE = 100.0
 """Slowest rotary wavelength over 2 pi, in tokens: grids and clips here are tens of tokens long."""
 
@@ -61,18 +58,19 @@ class TinyDenoiser(DenoiserModule):
         super().__init__()
         width, self.patch, self.heads = config.width, config.patch, config.heads
         self.control_channels = config.control_channels
+        fine, coarse = self.channels = config.channels, 2 * config.channels
         planes = GEOMETRY.channels + config.control_channels * GEOMETRY.space_stride**2 + 1
-        cells = COARSE * (config.patch // 2) ** 2
-        self.fine_in, self.fine_out = _convolution(planes, FINE), _convolution(2 * FINE, FINE)
-        self.down, self.up = nn.Conv2d(FINE, COARSE, 2, stride=2), nn.Conv2d(COARSE, 4 * FINE, 1)
-        self.coarse_in, self.coarse_out = _convolution(COARSE, COARSE), _convolution(2 * COARSE, COARSE)
+        cells = coarse * (config.patch // 2) ** 2
+        self.fine_in, self.fine_out = _convolution(planes, fine), _convolution(2 * fine, fine)
+        self.down, self.up = nn.Conv2d(fine, coarse, 2, stride=2), nn.Conv2d(coarse, 4 * fine, 1)
+        self.coarse_in, self.coarse_out = _convolution(coarse, coarse), _convolution(2 * coarse, coarse)
         self.embed, self.unembed = nn.Linear(cells, width), nn.Linear(width, cells)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.words = nn.Embedding(VOCABULARY, width, padding_idx=0)
         self.blocks = nn.ModuleList(_Block(width, config.heads) for _ in range(config.depth))
         self.modulation = _zero(nn.Linear(width, 2 * width))
-        self.film = _zero(nn.Linear(width, 2 * (FINE + COARSE + FINE)))
-        self.out = _zero(_convolution(FINE, GEOMETRY.channels))
+        self.film = _zero(nn.Linear(width, 2 * (fine + coarse + fine)))
+        self.out = _zero(_convolution(fine, GEOMETRY.channels))
         # Channels last is what convolutions on a CPU are fastest with.
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
@@ -104,13 +102,14 @@ class TinyDenoiser(DenoiserModule):
     ) -> Float[Tensor, "batch 3 time height width"]:
         batch, _, frames, _, _ = planes.shape
         film = self.film(context).repeat_interleave(frames, 0)[..., None, None]
-        inward, middle, outward = film.split([2 * FINE, 2 * COARSE, 2 * FINE], 1)
+        fine, coarse = self.channels
+        inward, middle, outward = film.split([2 * fine, 2 * coarse, 2 * fine], 1)
         x = _channels_last(rearrange(planes, "b c t h w -> (b t) c h w"))
-        fine = _film(self.fine_in(x), inward)
-        coarse = F.silu(self.coarse_in(F.silu(self.down(fine))))
-        seen = torch.cat([self._transform(coarse, context), coarse], 1)
+        near = _film(self.fine_in(x), inward)
+        far = F.silu(self.coarse_in(F.silu(self.down(near))))
+        seen = torch.cat([self._transform(far, context), far], 1)
         refined = F.pixel_shuffle(self.up(_film(self.coarse_out(_channels_last(seen)), middle)), 2)
-        video = self.out(_film(self.fine_out(_channels_last(torch.cat([refined, fine], 1))), outward))
+        video = self.out(_film(self.fine_out(_channels_last(torch.cat([refined, near], 1))), outward))
         return rearrange(video, "(b t) c h w -> b c t h w", b=batch)
 
     def _transform(self, coarse: Maps, context: Context) -> Maps:
