@@ -34,11 +34,12 @@ def run(config: DistillJob) -> TrainSummary:
     check_clips(chosen, teacher.backbone)
     check_colour(store, chosen, teacher.backbone)
     check_lora(teacher.backbone, config.fake_lora)
+    start = start_of(config, teacher, store)
     clips = [row["key"] for row in chosen]
     # Resolved, so that the student's row says what it was made with.
     renoise = config.renoising(teacher.noise)
     config = config.model_copy(update={"noise": config.noise or teacher.noise, "renoise": renoise.kind})
-    key, backbone = distill_key(config, teacher, clips), backbone_of(teacher.backbone)
+    key, backbone = distill_key(config, teacher, clips, start), backbone_of(teacher.backbone)
     diffusion = backbone.diffusion(teacher.objective)
     check_sampler(config.sampler, diffusion)
     validation = plan_validation(
@@ -53,7 +54,7 @@ def run(config: DistillJob) -> TrainSummary:
         sampler=config.sampler,
         has_loss=False,
     )
-    recipe = partial(make_recipe, config, store, teacher, clips)
+    recipe = partial(make_recipe, config, store, teacher, clips, start=start)
     beside = {SAMPLING: sampling_of(config, teacher)}
     return fit_model(config, store, key, recipe, validation, parent=teacher.key, beside=beside)
 
@@ -61,7 +62,8 @@ def run(config: DistillJob) -> TrainSummary:
 def inputs(config: DistillJob, store: Store) -> tuple[Table, Items]:
     """Return the table and the one item of a job, for an audit."""
     clips = [row["key"] for row in select_clips(store, config.data)]
-    key = distill_key(config, teacher_of(config, store), clips)
+    teacher = teacher_of(config, store)
+    key = distill_key(config, teacher, clips, start_of(config, teacher, store))
     return store.table("models"), as_items([{"key": key, "path": config.name}])
 
 
@@ -73,7 +75,24 @@ def teacher_of(config: DistillJob, store: Store) -> ModelRecord:
     return teacher
 
 
-def distill_key(config: DistillJob, teacher: ModelRecord, clips: Sequence[str]) -> str:
+def start_of(config: DistillJob, teacher: ModelRecord, store: Store) -> ModelRecord | None:
+    """Return the student to go on from. Raises UsageError where there is none, or its network is not the teacher's."""
+    if config.start is None:
+        return None
+    start = newest_model(store, config.start)
+    own = backbone_of(teacher.backbone).predicts
+    got, wanted = ((model.backbone, model.objective or own) for model in (start, teacher))
+    if got != wanted or start.kind != "distill":
+        raise UsageError(
+            f"start: got {config.start}, which is a {start.kind} model of {got}, wanted a student of {wanted}, as "
+            f"{config.teacher} is: name such a one, or leave it out"
+        )
+    return start
+
+
+def distill_key(
+    config: DistillJob, teacher: ModelRecord, clips: Sequence[str], start: ModelRecord | None = None
+) -> str:
     """Return the hash of all that can change the student's weights. The name is part of it: a model has one."""
     settings = {"student_steps", "shift", "guidance", "fake_updates", "fake_lr", "fake_lora", "gan", "regression"}
     return fingerprint(
@@ -87,5 +106,7 @@ def distill_key(config: DistillJob, teacher: ModelRecord, clips: Sequence[str]) 
             "renoise": config.renoising(teacher.noise).model_dump(),
             "fit": fit_identity(config.fit),
             **config.model_dump(mode="json", include=settings),
+            # Only where there is one, so that students from before there was a choice keep their keys.
+            **({"start": [start.key, start.weights]} if start else {}),
         }
     )

@@ -165,8 +165,9 @@ def make_recipe(
     device: torch.device,
     rank: int,
     world: int,
+    start: ModelRecord | None = None,
 ) -> Distillation:
-    """Return the recipe of one worker. Student and fake score start as copies of the teacher."""
+    """Return the recipe of one worker. Student and fake score start as copies of the teacher, but for a `start`."""
     fit, backbone, noise = config.fit, backbone_of(teacher.backbone), config.noise or teacher.noise
     diffusion = backbone.diffusion(teacher.objective)
     network = open_weights(store, teacher).requires_grad_(False)
@@ -182,17 +183,20 @@ def make_recipe(
         replace_bad=fit.on_bad_clip == "skip",
     )
     loader = Loader(samples, clips, ClipReader(store, clips, backbone.geometry), rank, world)
-    parts = make_parts(config, teacher.backbone, network)
+    student = open_weights(store, start) if start else deepcopy(network)
+    parts = make_parts(config, teacher.backbone, network, student)
     return Distillation(config, parts, network, loader, ForwardFlops(network), diffusion, device)
 
 
-def make_parts(config: DistillJob, backbone: BackboneConfig, network: DenoiserModule) -> dict[str, Part]:
-    """Return what is trained, the student first, and the teacher, whose network this is."""
+def make_parts(
+    config: DistillJob, backbone: BackboneConfig, network: DenoiserModule, student: DenoiserModule
+) -> dict[str, Part]:
+    """Return what is trained, the student first, and the teacher, whose network `network` is."""
     fake = deepcopy(network).requires_grad_(True).train()
     if config.fake_lora:
         put_adapters(fake, backbone, config.fake_lora, derive_seed(config.fit.seed, "fake"))
     parts = {
-        "student": Part(deepcopy(network).requires_grad_(True).train(), config.fit.optimizer.lr),
+        "student": Part(student.requires_grad_(True).train(), config.fit.optimizer.lr),
         "fake": Part(fake, config.fake_lr, config.fake_updates),
     }
     if config.gan:

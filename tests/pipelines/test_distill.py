@@ -13,7 +13,7 @@ from equivdm.process import shift_times
 from equivdm.seeds import derive_seed
 from equivdm.text import token_rows
 from pipelines.clips import read_clips
-from pipelines.distill import distill_key, run
+from pipelines.distill import distill_key, run, start_of
 from pipelines.distill_config import GanConfig, RegressionConfig
 from pipelines.distill_recipe import make_recipe
 from pipelines.draw import draw_noise
@@ -188,3 +188,21 @@ def test_a_student_on_two_workers(tmp_path: Path) -> None:
     start = load_weights(store, teacher).state_dict()
     assert any(not torch.equal(value, start[name]) for name, value in denoiser.state_dict().items())
     assert not run(job).fresh
+
+
+def test_a_student_may_go_on_from_another(tmp_path: Path) -> None:
+    """It begins with that one's weights, is another model, and no teacher will do as the start."""
+    store, keys, teacher = with_teacher(tmp_path)
+    earlier = finish(store, "earlier", distill_job(str(tmp_path), fit_config()), parent="teacher", seed=5)
+    job = distill_job(str(tmp_path), fit_config(), name="second", start="student")
+    assert start_of(job, teacher, store) == earlier
+    recipe = make_recipe(job, store, teacher, keys, CPU, 0, 1, earlier)
+    session = set_up(recipe, job.fit, CPU, make_plain)
+    own, others = (load_weights(store, model).state_dict() for model in (earlier, teacher))
+    assert all(torch.equal(found, own[name]) for name, found in session.engines["student"].module.state_dict().items())
+    assert all(torch.equal(found, others[name]) for name, found in session.engines["fake"].module.state_dict().items())
+    assert distill_key(job, teacher, keys, earlier) != distill_key(job, teacher, keys)
+    with pytest.raises(UsageError, match=r"start: got equivdm, which is a train model of .*, wanted a student of"):
+        start_of(job.model_copy(update={"start": "equivdm"}), teacher, store)
+    with pytest.raises(ValueError, match="start: got 'student', which is the student's own name"):
+        distill_job(str(tmp_path), fit_config(), start="student")

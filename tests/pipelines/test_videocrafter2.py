@@ -1,5 +1,6 @@
 """VideoCrafter2 at the least size through the jobs: preprocess, train, distill, render."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_a_student_takes_a_step_with_all_of_it(tmp_path: Path) -> None:
     latents, again, noise, *_ = torch.randn(3, 1, 4, 2, 4, 4)
     text, empty = (Conditions(torch.randn(1, 12, 24), None, torch.tensor([8.0])) for _ in range(2))
     batch = Batch(latents, (noise, again), torch.tensor([0.4]), text, empty=empty)
-    parts = make_parts(job, config, network)
+    parts = make_parts(job, config, network, deepcopy(network))
     recipe = Distillation(job, parts, network, None, ForwardFlops(network), diffusion, cpu)  # it has its batch
     session = set_up(recipe, fit, cpu, make_plain)
     metrics = recipe.update(session.engines, session.frozen, [batch, batch], 0)
