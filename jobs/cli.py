@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     options.gc_options(_verb(verbs, "gc", "delete the files of a store that nothing names", _gc))
     about = "write the HTML report of what an evaluate spec has measured"
     options.report_options(_verb(verbs, "report", about, _report))
+    options.scenes_options(_verb(verbs, "scenes", "generate videos whose motion is known exactly", _scenes))
     options.warp_options(_verb(verbs, "warp", "write the warped noise of one video for any other tool", _warp))
     return top
 
@@ -257,6 +258,12 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from jobs import reproduce
 
     return reproduce.run(reproduce.ReproduceOptions.of(arguments))
+
+
+def _scenes(arguments: argparse.Namespace) -> int:
+    from jobs import scenes
+
+    return scenes.run(scenes.ScenesOptions.of(arguments))
 
 
 def _warp(arguments: argparse.Namespace) -> int:

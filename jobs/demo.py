@@ -1,27 +1,24 @@
 """`equivdm demo`: all five jobs at tiny size, by the same code as the verbs, and a report at the end."""
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from uuid import uuid4
 
 from rich.box import SIMPLE
 from rich.table import Table
 
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
-from equivdm.video.synthetic import render_scene
-from equivdm.video.write import write_video
+from jobs.scenes import write_scenes
 from jobs.show import console, in_words, say, show_failures
 from jobs.specs import load_spec, variant
 from pipelines.batch import RunSummary
 from pipelines.config import EvaluateJob, Job, PreprocessJob
 from pipelines.fit import TrainSummary
 from pipelines.preprocess import clip_fingerprint
-from pipelines.progress import progress
 from pipelines.ray_session import ray_session
 from pipelines.report import PAGE, report_place
 from pipelines.report.material import read_material
@@ -31,7 +28,6 @@ from pipelines.sources import list_videos
 from pipelines.store import open_store
 
 TRAIN_SCENES, HOLDOUT_SCENES = 24, 6
-SCENE_FRAMES, SCENE_SIDE, SCENE_FPS = 32, 64, 12.0
 HOLD_OUT_EVERY = 4
 """Of one's own videos every fourth, by name, is kept from training."""
 
@@ -84,26 +80,6 @@ def scenes(folder: Path) -> Source:
     )
     write_scenes(folder, {name: derive_seed("demo", Path(name).stem) for name in (*train, *holdout)})
     return Source(str(folder), train, holdout)
-
-
-def write_scenes(folder: Path, seeds: Mapping[str, int]) -> None:
-    """Render synthetic scenes, given as file name and seed, with their captions, but for those that are there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in seeds if not (folder / name).exists()]
-    if missing:
-        with progress("scenes", len(missing)) as advance:
-            for name in missing:
-                _write_scene(folder / name, seeds[name])
-                advance()
-
-
-def _write_scene(path: Path, seed: int) -> None:
-    scene = render_scene(seed, frames=SCENE_FRAMES, height=SCENE_SIDE, width=SCENE_SIDE)
-    # The video comes last and whole: where it is, its caption is too.
-    path.with_suffix(".txt").write_text(scene.caption + "\n", encoding="utf-8")
-    partial = path.with_name(f".{uuid4().hex}.partial")
-    write_video(str(partial), scene.frames, SCENE_FPS)
-    partial.replace(path)
 
 
 def own_videos(root: str, limit: int) -> Source:

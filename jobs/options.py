@@ -56,6 +56,19 @@ def reproduce_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--page", type=Path, metavar="FILE", help=about)
 
 
+def scenes_options(verb: argparse.ArgumentParser) -> None:
+    """Of `scenes`."""
+    verb.add_argument("folder", type=Path, metavar="FOLDER", help="where they go")
+    verb.add_argument("--count", type=_positive, default=32, metavar="N", help="how many (default: 32)")
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="other seeds, other scenes (default: 0)")
+    verb.add_argument("--frames", type=_positive, default=32, metavar="N", help="of each (default: 32)")
+    verb.add_argument("--size", type=_size, default=(64, 64), metavar="HxW", help="of a frame (default: 64x64)")
+    verb.add_argument("--fps", type=float, default=12.0, metavar="F", help="frames a second (default: 12)")
+    about = "share that is covered with photographs, by scikit-image and scikit-learn, not with patterns (default: 0)"
+    verb.add_argument("--photographs", type=float, default=0.0, metavar="P", help=about)
+    verb.add_argument("--flow", action="store_true", help="write each one's exact flow beside it, for flow.kind=file")
+
+
 def warp_options(verb: argparse.ArgumentParser) -> None:
     """Of `warp`."""
     verb.add_argument("video", metavar="VIDEO", help="a video file")

@@ -62,13 +62,17 @@ def load_photographs() -> Mapping[str, np.ndarray]:
     """Return every photograph, 8-bit RGB of its own size. Raises UsageError where a package that has them is absent."""
     for package in ("skimage", "sklearn"):
         if find_spec(package) is None:
-            raise UsageError(f"photographs: got no package {package}: pip install 'equivdm[photographs]'")
+            raise UsageError(
+                f"photographs: got no package {package}, wanted it: pip install 'equivdm[photographs]'"
+            )
     return {name: _read(*place) for name, place in PHOTOGRAPHS.items()}
 
 
 def _read(package: str, file: str) -> Picture:
     data = np.frombuffer(files(package).joinpath(file).read_bytes(), np.uint8)
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert picture is not None, file
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _cut(rng: np.random.Generator, picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -61,7 +61,6 @@ def test_the_jobs_are_the_specs_pointed_elsewhere(tmp_path: Path) -> None:
 def test_scenes_are_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "TRAIN_SCENES", 2)
     monkeypatch.setattr(demo, "HOLDOUT_SCENES", 1)
-    monkeypatch.setattr(demo, "SCENE_FRAMES", 2)
     source = demo.scenes(tmp_path)
     assert (source.train, source.render) == (["train_00.mp4", "train_01.mp4"], ["holdout_00.mp4"])
     names = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
