@@ -1,4 +1,4 @@
-"""Other ways to carry noise along a flow, written from their papers for comparison; none of them is used elsewhere.
+"""Other ways to carry noise along a flow, written from their papers: for benchmarks and ablations, never by default.
 
 Each function takes the noise of a frame, [channels, height, width], and gives that of the next. Flow has the noise's
 size, [height, width, 2] in pixels of it: `forward` leads from this frame to the next, `backward` from there to here.
