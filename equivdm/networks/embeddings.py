@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from equivdm.arrays import Features, Frames
+from equivdm.errors import UsageError
 from equivdm.networks.pictures import IMAGENET, Pictures, centred, normalised, scaled, to_pictures
 from equivdm.networks.pretrained import from_folder, whole_model
 
@@ -43,10 +44,14 @@ def clip_frames(frames: Frames, folder: str, device: str) -> Features:
 
 @torch.inference_mode()
 def clip_caption(caption: str, folder: str, device: str) -> Float32[np.ndarray, " width"]:
-    """Return CLIP's embedding of a caption, of length 1; what the model has no room for is cut off."""
+    """Return CLIP's embedding of a caption, of length 1; what the model has no room for is cut off.
+
+    UsageError for what is no CLIP, or has another vocabulary.
+    """
     model = _clip(folder, device)
     length = model.config.text_config.max_position_embeddings
-    tokens = _tokenizer(folder)([caption], truncation=True, max_length=length, return_tensors="pt").to(device)
+    tokenizer = _tokenizer(folder, model.config.text_config.vocab_size)
+    tokens = tokenizer([caption], truncation=True, max_length=length, return_tensors="pt").to(device)
     return _unit(model.text_projection(model.text_model(**tokens).pooler_output))[0]
 
 
@@ -81,8 +86,14 @@ def _clip(folder: str, device: str) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(folder: str) -> Any:
-    return from_folder("CLIPTokenizer", folder, "weights.clip", "metrics")
+def _tokenizer(folder: str, words: int) -> Any:
+    tokenizer = from_folder("CLIPTokenizer", folder, "weights.clip", "metrics")
+    if len(tokenizer) != words:  # without files transformers makes up a vocabulary of two or three words
+        raise UsageError(
+            f"weights.clip: the tokenizer of {folder} has {len(tokenizer)} words, wanted the {words} of its model: "
+            "give a folder with vocab.json and merges.txt"
+        )
+    return tokenizer
 
 
 @lru_cache(maxsize=1)

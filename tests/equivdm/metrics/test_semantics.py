@@ -150,3 +150,10 @@ def test_a_folder_of_another_model_is_refused_rather_than_filled_up_at_random(
         dino_frames(noise(5), clip, "cpu")
     with pytest.raises(UsageError, match=r"^weights.clip: .* holds no CLIPModel \(.*\): give a folder of one"):
         clip_frames(noise(5), str(tmp_path), "cpu")
+
+
+def test_a_model_without_its_vocabulary_is_refused_rather_than_given_another(tmp_path: Path) -> None:
+    clip_model().save_pretrained(tmp_path)
+    clip_frames(noise(6), str(tmp_path), "cpu")
+    with pytest.raises(UsageError, match=r"^weights.clip: the tokenizer of .* has \d words, wanted the 35 "):
+        clip_caption("cat walks", str(tmp_path), "cpu")
