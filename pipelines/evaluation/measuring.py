@@ -38,13 +38,10 @@ def settle_each(row: Row, table: Table, reporter: Reporter = NOBODY) -> Iterator
 
 
 def _measured(row: Row, job: EvaluateJob, store: Store, table: Table, reporter: Reporter, networks: bool) -> Row:
-    wanted = row.get("wanted") or []
-    needs = {need for each in wanted if not each["of"] for need in METRICS[each["metric"]].needs}
-    parts = frozenset(needs & {"motion", "reference"})
     ended: list[Row] = list(row.get("ended") or [])
-    for each in wanted:
+    for each in row.get("wanted") or []:
         if each["networks"] == networks:
-            subject, started = subject_of(row["pair"], parts, job, store), time.perf_counter()
+            subject, started = subject_of(row["pair"], row["attempt"], job, store), time.perf_counter()
             with reporter.stage(STEPS[networks]) as item:
                 try:
                     found = _found(each, subject, job, row["run"], table)

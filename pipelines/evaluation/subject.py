@@ -26,17 +26,20 @@ _estimator: Callable[[FlowConfig], Estimator] = cast(Any, cache(build_estimator)
 class Subject:
     """A pair on a worker. A part that cannot be found fails for each metric that needs it, and is tried once."""
 
-    def __init__(self, pair: Pair, parts: frozenset[str], job: EvaluateJob, store: Store) -> None:
-        """Take the parts, `motion` and `reference`, that some metric will ask for."""
-        self._pair, self._asked, self._job, self._store = pair, parts, job, store
+    def __init__(self, pair: Pair, job: EvaluateJob, store: Store) -> None:
+        self._pair, self._job, self._store = pair, job, store
         self._known: dict[str, tuple[Any, Exception | None]] = {}
+        self._cases: dict[tuple[str, ...], Case] = {}
 
     def case(self, metric: str) -> Case:
-        """Return what a metric looks at. Raises what keeps a part that it needs from being there."""
-        for need in METRICS[metric].needs:
-            if need in ("motion", "reference"):
-                self._once(need)
-        return self._once("case")
+        """Return what a metric looks at, no more. Raises what keeps a part that it needs from being there.
+
+        Metrics of the same parts share their case, and what it has computed.
+        """
+        parts = tuple(need for need in METRICS[metric].needs if need in ("motion", "reference"))
+        if parts not in self._cases:
+            self._cases[parts] = self._case({part: self._once(part) for part in parts})
+        return self._cases[parts]
 
     @property
     def frames(self) -> Frames:
@@ -59,9 +62,8 @@ class Subject:
             raise fault
         return value
 
-    def _find_case(self) -> Case:
+    def _case(self, parts: dict[str, Any]) -> Case:
         needs_network = any(self._job.weights.model_dump().values())
-        parts = {part: self._known[part][0] for part in self._asked if not self._fails(part)}
         return Case(
             self.frames,
             judge=self._job.flow,
@@ -70,13 +72,6 @@ class Subject:
             device=device() if needs_network else "cpu",
             **parts,
         )
-
-    def _fails(self, part: str) -> bool:
-        try:
-            self._once(part)
-        except ITEM_FAULTS:
-            return True
-        return False
 
     def _find_frames(self) -> Frames:
         return self._decoded(self._pair.generated, range(self._pair.frames), self._pair.laid.size)
@@ -137,9 +132,10 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _subject(pair: bytes, parts: frozenset[str], job: EvaluateJob, store: Store) -> Subject:
-    return Subject(pickle.loads(pair), parts, job, store)
+def _subject(pair: bytes, attempt: int, job: EvaluateJob, store: Store) -> Subject:
+    # Another attempt is another subject: what kept a part away may have passed.
+    return Subject(pickle.loads(pair), job, store)
 
 
-subject_of: Callable[[bytes, frozenset[str], EvaluateJob, Store], Subject] = cast(Any, lru_cache(maxsize=1)(_subject))
+subject_of: Callable[[bytes, int, EvaluateJob, Store], Subject] = cast(Any, lru_cache(maxsize=1)(_subject))
 """Return the subject of a pickled pair; a process keeps the latest, with its frames."""

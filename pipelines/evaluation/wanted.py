@@ -92,7 +92,7 @@ class Measures:
             "caption": pair.caption if "caption" in needs else None,
         }
         given = {need: value for need, value in against.items() if value is not None}
-        key = item_key(pair.generated.content, pair.frames, name, given, self._weights(needs), self._judge)
+        key = item_key(pair.generated.content, pair.frames, name, given, self._weights(needs), self._judge(needs))
         return Wanted(key, name, networks=_by_network(needs))
 
     def features_of(self, pair: Pair, name: str, of: str) -> Wanted:
@@ -102,11 +102,13 @@ class Measures:
             own = _shown(pair.reference, pair, pair.laid_reference)
         return Wanted(item_key("features", VERSION, name, own, self._weights(self.features[name])), name, of, True)
 
+    def _judge(self, needs: Sequence[str]) -> str:
+        judge = self._motion_judge if "motion" in needs else {}
+        return fingerprint({"stage": "evaluate", "version": VERSION, **judge})
+
     @cached_property
-    def _judge(self) -> str:
-        flow = flow_identity(self.job.flow)
-        occlusion = self.job.flow.occlusion.model_dump()
-        return fingerprint({"stage": "evaluate", "version": VERSION, "flow": flow, "occlusion": occlusion})
+    def _motion_judge(self) -> dict[str, object]:
+        return {"flow": flow_identity(self.job.flow), "occlusion": self.job.flow.occlusion.model_dump()}
 
     def _motion(self, pair: Pair) -> list[object]:
         """What decides the driving motion, beside the estimator."""
