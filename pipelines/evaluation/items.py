@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, count
 
 import pyarrow as pa
 
@@ -156,11 +157,15 @@ def evaluation_of(job: EvaluateJob, store: Store, listing: Listing | None = None
 
 
 def _told_apart(pairs: Sequence[Pair]) -> list[Pair]:
-    """Give copies of one driving video, of one name in two folders, clips of their own within each system."""
+    """Give videos of one system and one driving video clips of their own.
+
+    They are of copies of it in two folders, or several of the same, which are numbered by their paths' order.
+    """
     seen: set[tuple[str, str]] = set()
     found = []
     for pair in pairs:
-        own = replace(pair, clip=item_key(pair.clip, pair.driven_by)) if (pair.name, pair.clip) in seen else pair
-        seen.add((own.name, own.clip))
-        found.append(own)
+        others = (item_key(pair.clip, pair.driven_by, *number) for number in chain([()], zip(count(2))))
+        clip = next(clip for clip in chain([pair.clip], others) if (pair.name, clip) not in seen)
+        seen.add((pair.name, clip))
+        found.append(replace(pair, clip=clip))
     return found

@@ -118,6 +118,7 @@ class Probed(NamedTuple):
 
     film: Film
     path: str
+    """As this evaluation lists it: the row may be of another root."""
     caption: str
     frames: int
     height: int
@@ -130,23 +131,19 @@ class Probed(NamedTuple):
     passing: bool
 
 
-def probed(store: Store, videos: Iterable[Row]) -> dict[str, Probed]:
-    """Return what is known of listed videos, by key; those that were never probed are missing."""
-    places = {video["key"]: video["place"] for video in videos}
+def probed(store: Store, videos: Iterable[Row]) -> dict[str, Row]:
+    """Return the rows of listed videos, by key; those that were never probed are missing."""
     table = store.table("probes")
     states = table.states()
-    rows = table.rows(keys=places)
-    return {
-        row["key"]: _probed(row, places[row["key"]])
-        for row in rows
-        if states[row["key"]] == (row["outcome"], row["attempt"])
-    }
+    rows = table.rows(keys={video["key"] for video in videos})
+    return {row["key"]: row for row in rows if states[row["key"]] == (row["outcome"], row["attempt"])}
 
 
-def _probed(row: Row, place: str) -> Probed:
+def as_listed(video: Row, row: Row) -> Probed:
+    """Return what is known of a listed video, given its row."""
     return Probed(
-        film=Film(row["source"], row["content"], place),
-        path=row["path"],
+        film=Film(row["source"], row["content"], video["place"], checked=True),
+        path=video["path"],
         caption=row["caption"] or "",
         frames=row["frames"] or 0,
         height=row["height"] or 0,

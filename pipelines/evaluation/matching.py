@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from equivdm.render_config import FrameConfig
 from pipelines.config import EvaluateJob
 from pipelines.evaluate_config import SystemConfig
-from pipelines.evaluation.listing import Listing, Probed, probed
+from pipelines.evaluation.listing import Listing, Probed, as_listed, probed
 from pipelines.evaluation.pairs import Laid, Misfit, Pair, clip_name, stem_of
 from pipelines.identity import item_key
 from pipelines.store import Store
@@ -54,12 +54,12 @@ class _Others:
 
     driving: Mapping[str, list[Row]]
     reference: Mapping[str, list[Row]]
-    known: Mapping[str, Probed]
+    known: Mapping[str, Row]
 
-    def of(self, videos: Mapping[str, list[Row]], path: str, what: str) -> Row:
-        """Return the one video of a path, with or without its ending."""
-        named = videos.get(stem_of(path)) or videos.get(path) or []
-        exact = [video for video in named if video["path"] == path] or named
+    def of(self, videos: Mapping[str, list[Row]], path: str, what: str, bare: bool = False) -> Row:
+        """Return the one video of a path, of any ending; `bare` paths may have none, only a point in the name."""
+        alike = videos.get(stem_of(path), [])
+        exact = [video for video in alike if video["path"] == path] or (bare and videos.get(path)) or alike
         if len(exact) == 1:
             return exact[0]
         if not exact:
@@ -76,7 +76,8 @@ def _match(
     system: SystemConfig, video: Row, others: _Others, job: EvaluateJob, matched: Matched, used: set[str]
 ) -> None:
     try:
-        driving = others.of(others.driving, _driving_path(video) or video["path"], "driving")
+        named = _driving_path(video)
+        driving = others.of(others.driving, named or video["path"], "driving", bare=named is not None)
         used.add(driving["path"])
         reference = driving
         if others.reference is not others.driving:
@@ -85,7 +86,7 @@ def _match(
         if unknown := {film["key"] for film in films.values()} - others.known.keys():
             matched.unknown |= unknown
             return
-        found = {what: _sound(others.known[film["key"]], what, film["key"]) for what, film in films.items()}
+        found = {what: _sound(film, others.known[film["key"]], what) for what, film in films.items()}
         matched.pairs.append(_pair(system, job, **found))
     except _Unfit as unfit:
         key = item_key("misfit", system.name, video["key"], str(unfit))
@@ -103,13 +104,19 @@ def _by_stem(videos: Iterable[Row]) -> dict[str, list[Row]]:
 
 def _driving_path(video: Row) -> str | None:
     """Return what column `driving` of the system's table says."""
-    return json.loads(video["metadata"]).get("driving") if video["metadata"] else None
+    named = json.loads(video["metadata"]).get("driving") if video["metadata"] else None
+    if isinstance(named, int):  # as a table of CSV has names that are numbers
+        return str(named)
+    if not (named is None or isinstance(named, str)):
+        raise _Unfit("Unmatched", f"driving: got {named!r} in the table, wanted a path as text")
+    return named
 
 
-def _sound(video: Probed, what: str, key: str) -> Probed:
+def _sound(film: Row, row: Row, what: str) -> Probed:
+    video = as_listed(film, row)
     if video.error:
         message = video.message if what == "generated" else f"{what} video {video.path}: {video.message}"
-        raise _Unfit(video.error, message, video.final, video.passing, key)
+        raise _Unfit(video.error, message, video.final, video.passing, film["key"])
     return video
 
 

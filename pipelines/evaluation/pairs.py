@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -35,16 +35,20 @@ class Film:
 
         Raises AbsentVideo where it is not there, DamagedVideo where its bytes are no longer those that are named.
         """
-        if not self.place:
-            with store.local_copy(self.source) as local:
-                yield local
-            return
-        with source_file(SourceConfig.model_validate_json(self.place), self.source) as local:
+        with self._copy(store) as local:
             if self.checked:
                 with open(local, "rb") as stream:
                     if content_id(stream) != self.content:
-                        raise DamagedVideo(f"{self.source} has changed since videos were made from it: make them again")
+                        raise DamagedVideo(
+                            f"{self.source} has changed since it was read first: run again, and make again what was "
+                            "made from it"
+                        )
             yield local
+
+    def _copy(self, store: Store) -> AbstractContextManager[str]:
+        if not self.place:
+            return store.local_copy(self.source)
+        return source_file(SourceConfig.model_validate_json(self.place), self.source)
 
 
 def place_of(root: str, access: AccessConfig) -> str:

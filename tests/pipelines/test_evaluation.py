@@ -1,5 +1,6 @@
 """Systems beside their driving videos, without Ray: known answers, every misfit a row, and only what is missing."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,10 @@ import torch
 
 from equivdm.arrays import Frames
 from equivdm.errors import UsageError
+from equivdm.metrics import Case
 from equivdm.metrics.coherence import CEILING
 from equivdm.metrics.distributions import frechet_distance
+from equivdm.metrics.statistics import contrast
 from equivdm.networks.features import inception_features
 from equivdm.render_config import FrameConfig
 from equivdm.video.frame import fit
@@ -20,6 +23,7 @@ from pipelines.batch import commit
 from pipelines.config import EvaluateJob
 from pipelines.evaluation.comparison import compare
 from pipelines.evaluation.scores import read_scores
+from pipelines.evaluation.wanted import Measures
 from pipelines.plan import make_plan
 from pipelines.quarantine import quarantined, take_out
 from pipelines.status import job_status
@@ -143,6 +147,29 @@ def test_a_table_says_which_driving_video_is_whose(driving: Mapping[str, Frames]
     assert [row["path"] for row in rows if row["error"] == "Unmatched"] == ["out/sample2.mkv"]
 
 
+def test_a_name_in_a_table_may_hold_points_or_be_a_number(driving: Mapping[str, Frames], tmp_path: Path) -> None:
+    for name, frames in {"clip": driving["a"], "clip.v2": driving["b"], "7": driving["c"]}.items():
+        write(tmp_path / "driving" / f"{name}.mkv", frames)
+    for number, name in enumerate(driving):
+        write(tmp_path / "out" / f"{number}.mkv", driving[name])
+    rows = [{"path": "0.mkv", "driving": "clip.mp4"}, {"path": "1.mkv", "driving": "clip.v2"}]
+    rows += [{"path": "2.mkv", "driving": 7}]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    job = evaluate_job(tmp_path, {"name": "out", "manifest": str(tmp_path / "pairs.jsonl")}, metrics=("psnr",))
+    assert set(values(evaluated(job)[1], "psnr").values()) == {CEILING}
+
+
+def test_several_videos_of_one_driving_video_all_count(driving: Mapping[str, Frames], tmp_path: Path) -> None:
+    names = ["s0", "s1", "s2"]
+    for number, name in enumerate(names):
+        write(tmp_path / "out" / f"{name}.mkv", noisy(driving["a"], 10 * (number + 1)))
+    (tmp_path / "pairs.csv").write_text("\n".join(["path,driving", *(f"{name}.mkv,a" for name in names)]))
+    system = {"name": "out", "manifest": str(tmp_path / "pairs.csv")}
+    found, rows = evaluated(evaluate_job(tmp_path, system, metrics=("psnr",)))
+    assert sorted(read_scores(found).values["out"]["psnr"].values()) == sorted(values(rows, "psnr").values())
+    assert len(set(values(rows, "psnr").values())) == 3
+
+
 def test_only_what_is_missing_is_computed(driving: Mapping[str, Frames], tmp_path: Path) -> None:
     write_system(tmp_path / "one", driving, lambda frames: noisy(frames, 5))
     first = evaluate_job(tmp_path, "one", metrics=("contrast", "psnr"))
@@ -159,7 +186,10 @@ def test_only_what_is_missing_is_computed(driving: Mapping[str, Frames], tmp_pat
     assert rows == []  # the same bytes under another name
     assert set(read_scores(found).values["renamed"]) == set(FEW)
     judged = both.model_copy(update={"flow": both.flow.model_copy(update={"preset": "fast"})})
-    assert len(evaluated(judged)[1]) == 2 * 3 * 3
+    assert evaluated(judged)[1] == []  # none of them needs motion
+    (pair, *_), both_judges = found.pairs, (Measures(each, ()) for each in (both, judged))
+    keys = [[judge.metric(pair, name).key for name in ("psnr", "epe")] for judge in both_judges]
+    assert [first == second for first, second in zip(*keys, strict=True)] == [True, False]
 
 
 def test_a_changed_video_is_measured_anew(driving: Mapping[str, Frames], tmp_path: Path) -> None:
@@ -168,6 +198,26 @@ def test_a_changed_video_is_measured_anew(driving: Mapping[str, Frames], tmp_pat
     evaluated(job)
     write(tmp_path / "one" / "b.mkv", driving["b"])
     assert values(evaluated(job)[1], "psnr") == {"one/b.mkv": CEILING}
+
+
+def test_bytes_that_changed_after_the_probe_get_no_value(driving: Mapping[str, Frames], tmp_path: Path) -> None:
+    write_system(tmp_path / "one", {"a": driving["a"]}, lambda frames: frames)
+    job = evaluate_job(tmp_path, "one", metrics=("contrast",))
+    found, (row,) = prepared(job)
+    write(tmp_path / "one" / "a.mkv", driving["b"])
+    (ended,) = commit(list(settled(row, job, found.store)), found.table)
+    assert (ended["outcome"], ended["error"], ended["value"]) == ("quarantined", "DamagedVideo", None)
+    (anew,) = evaluated(job)[1]
+    assert anew["value"] == pytest.approx(contrast(Case(driving["b"])))
+
+
+def test_a_file_of_two_roots_has_the_path_that_each_lists(driving: Mapping[str, Frames], tmp_path: Path) -> None:
+    write_system(tmp_path / "all" / "one", driving, lambda frames: frames)
+    wide = evaluate_job(tmp_path, "all", metrics=("contrast",))
+    assert {row["error"] for row in evaluated(wide)[1]} == {"Unmatched"}  # of all/one/a.mkv
+    inner = {"name": "one", "root": str(tmp_path / "all" / "one")}
+    _, rows = evaluated(evaluate_job(tmp_path, inner, metrics=("contrast",)))
+    assert {row["path"] for row in rows} == {f"one/{name}.mkv" for name in driving}
 
 
 def test_what_keeps_a_part_from_being_there_costs_the_metrics_that_need_it(
