@@ -1,7 +1,8 @@
 """Means with confidence intervals, by resampling clips, or trainings and clips (Efron's percentile bootstrap)."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 
 import numpy as np
 
@@ -12,30 +13,69 @@ class Interval:
 
     mean: float
     low: float
+    """Not a number where nothing is known of the spread; `high` likewise."""
     high: float
     count: int
 
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return isfinite(self.low)
 
-def mean_interval(values: Sequence[float], resamples: int, seed: int, level: float = 0.95) -> Interval:
-    """Return the mean of the values with its bootstrap interval; one value is its own interval.
 
-    Raises ValueError for no value, a value that is not finite, or a level outside (0, 1).
+def mean_interval(
+    values: Sequence[float],
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+    groups: Sequence[Hashable] | None = None,
+) -> Interval:
+    """Return the mean of the values with its bootstrap interval; there is none of a single value, or group.
+
+    Values of one group, such as the windows of one video, are drawn together: they are no independent samples.
+
+    Raises ValueError for no value, a value that is not finite, a level outside (0, 1), or groups of another number.
     """
     sample = np.asarray(values, np.float64)
     if not sample.size or not np.isfinite(sample).all() or not 0 < level < 1:
         raise ValueError(f"got values {list(values)[:4]}... and level {level}, wanted finite values and 0 < level < 1")
-    picks = np.random.default_rng(seed).integers(0, sample.size, (resamples, sample.size))
-    low, high = np.quantile(sample[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    if groups is not None and len(groups) != sample.size:
+        raise ValueError(f"got {sample.size} values of {len(groups)} groups, wanted one of each")
+    numbers = _numbers(range(sample.size) if groups is None else groups)
+    totals, sizes = np.bincount(numbers, sample), np.bincount(numbers)
+    low = high = nan
+    if len(sizes) > 1:
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        low, high = np.quantile(_means(totals, sizes, resamples, np.random.default_rng(seed)), ends)
     return Interval(float(sample.mean()), float(low), float(high), sample.size)
 
 
+_AT_ONCE = 2**20
+"""Groups that are drawn at once, over all draws: some 30 MB."""
+
+
+def _means(totals: np.ndarray, sizes: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the mean of each draw of groups, given their sums and sizes."""
+    number, found = len(totals), []
+    step = max(1, _AT_ONCE // number)
+    for start in range(0, resamples, step):
+        picks = rng.integers(0, number, (min(step, resamples - start), number))
+        found.append(totals[picks].sum(axis=1) / sizes[picks].sum(axis=1))
+    return np.concatenate(found)
+
+
 def paired_interval(
-    first: Sequence[float], second: Sequence[float], resamples: int, seed: int, level: float = 0.95
+    first: Sequence[float],
+    second: Sequence[float],
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+    groups: Sequence[Hashable] | None = None,
 ) -> Interval:
     """Return the mean of first - second over the same clips, with its interval. ValueError where the lengths differ."""
     if len(first) != len(second):
         raise ValueError(f"got {len(first)} and {len(second)} values, wanted the same clips in the same order")
-    return mean_interval([a - b for a, b in zip(first, second, strict=True)], resamples, seed, level)
+    return mean_interval([a - b for a, b in zip(first, second, strict=True)], resamples, seed, level, groups)
 
 
 def crossed_interval(
@@ -78,6 +118,13 @@ def crossed_interval(
 
 def _times_drawn(rng: np.random.Generator, names: Sequence[Hashable], resamples: int) -> np.ndarray:
     """How often the name of each value was drawn, [resamples, values]."""
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    drawn = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), resamples)
-    return drawn[:, [numbers[name] for name in names]].astype(np.float64)
+    numbers = _numbers(names)
+    count = max(numbers) + 1
+    drawn = rng.multinomial(count, np.full(count, 1 / count), resamples)
+    return drawn[:, numbers].astype(np.float64)
+
+
+def _numbers(names: Iterable[Hashable]) -> list[int]:
+    """Number names by their first places."""
+    known: dict[Hashable, int] = {}
+    return [known.setdefault(name, len(known)) for name in names]

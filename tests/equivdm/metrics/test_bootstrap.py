@@ -5,11 +5,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from equivdm.metrics import bootstrap
 from equivdm.metrics.bootstrap import Interval, crossed_interval, mean_interval, paired_interval
 
 
-def test_one_value_is_its_own_interval() -> None:
-    assert mean_interval([3.5], 100, seed=0) == Interval(3.5, 3.5, 3.5, 1)
+def test_one_value_or_group_has_no_interval() -> None:
+    assert not mean_interval([3.5], 100, seed=0).known
+    alone = mean_interval([3.5, 4.5], 100, seed=0, groups=["a", "a"])
+    assert (alone.mean, alone.count, alone.known) == (4.0, 2, False)
+
+
+def test_copies_of_a_value_in_its_group_tell_nothing_new() -> None:
+    sample = list(np.random.default_rng(5).normal(size=9))
+    twice, groups = [value for value in sample for _ in (0, 1)], [group for group in range(9) for _ in (0, 1)]
+    single, double = mean_interval(sample, 500, seed=0), mean_interval(twice, 500, seed=0, groups=groups)
+    assert (double.low, double.high) == pytest.approx((single.low, single.high))
+    with pytest.raises(ValueError, match="got 3 values of 1 groups"):
+        mean_interval([1.0, 2.0, 3.0], 100, seed=0, groups=["a"])
+
+
+def test_the_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = list(np.random.default_rng(6).normal(size=31))
+    whole = mean_interval(sample, 300, seed=0)
+    monkeypatch.setattr(bootstrap, "_AT_ONCE", 7 * 31)
+    assert mean_interval(sample, 300, seed=0) == whole
 
 
 def test_the_interval_covers_the_true_mean_as_often_as_it_says() -> None:
@@ -46,7 +65,7 @@ def test_pairs_of_different_clips_are_refused() -> None:
         paired_interval([1.0, 2.0], [1.0], 100, seed=0)
 
 
-values = st.lists(st.floats(-100, 100), min_size=1, max_size=12)
+values = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
 some = settings(deadline=None, max_examples=40, derandomize=True)
 
 
