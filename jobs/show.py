@@ -103,14 +103,15 @@ def _difference(found: "Difference | None") -> str:
     if found is None:
         return "no clip in common"
     mean, low, high = (f"{value:+.3g}" for value in (found.interval.mean, found.interval.low, found.interval.high))
+    ends = f" ({low} to {high})" if found.interval.known else ""
     better = "" if found.wins < 0 else f", better on {found.wins} of {found.interval.count}"
-    return f"{mean} ({low} to {high}){better}"
+    return f"{mean}{ends}{better}"
 
 
 def _interval(interval: "Interval | None") -> str:
     if interval is None:
         return "not measured"
-    return f"{interval.mean:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+    return f"{interval.mean:.4g}" + (f" ({interval.low:.4g} to {interval.high:.4g})" if interval.known else "")
 
 
 def _failures(summary: RunSummary) -> Table:

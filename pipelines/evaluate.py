@@ -18,8 +18,8 @@ from pipelines.evaluation.comparison import compare
 from pipelines.evaluation.items import Evaluation, evaluation_of
 from pipelines.evaluation.listing import list_sources, probe_films, unknown_films
 from pipelines.evaluation.measuring import measure_by_networks, measure_pixels, settle_each
+from pipelines.evaluation.remarks import remarks
 from pipelines.evaluation.scores import read_scores
-from pipelines.evaluation.summary import remarks
 from pipelines.ray_session import ray_session
 from pipelines.record import Draft, recording
 from pipelines.report import write_report

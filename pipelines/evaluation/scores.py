@@ -40,6 +40,8 @@ class Scores:
     """By system. A video that could not be measured by a metric is missing there."""
     sets: Mapping[str, Mapping[str, float]]
     """sets[system][metric] of whole sets."""
+    set_clips: Mapping[str, frozenset[str]]
+    """Clips that the sets of a metric are of: those that all systems have."""
     failures: Sequence[Failure]
     pending: int
     """Values that are yet to be found, or to be tried again."""
@@ -80,12 +82,13 @@ def read_scores(found: Evaluation) -> Scores:
             elif row and row["error"]:
                 failures.append(Failure(pair.name, pair.path, each.name, row["error"], row["message"]))
     failures += [Failure(each.name, each.path, "", each.error, each.message) for each in found.misfits]
-    sets, problems = _of_sets(found, pairs)
+    sets, set_clips, problems = _of_sets(found, pairs)
     return Scores(
         job=found.job,
         pairs=pairs,
         values=values,
         sets=sets,
+        set_clips=set_clips,
         failures=[*failures, *problems],
         pending=pending,
         missing=found.missing,
@@ -102,31 +105,40 @@ def _latest(found: Evaluation) -> Iterator[dict]:
 
 def _of_sets(
     found: Evaluation, pairs: Mapping[str, Mapping[str, Pair]]
-) -> tuple[dict[str, dict[str, float]], list[Failure]]:
-    """Compare each system's videos with their references, over the clips of which both were looked at."""
+) -> tuple[dict[str, dict[str, float]], dict[str, frozenset[str]], list[Failure]]:
+    """Compare each system's videos with their references, over the clips that all systems have features of.
+
+    A system without any is left out. Returns values, clips, and what cannot be compared.
+    """
     sets: dict[str, dict[str, float]] = {name: {} for name in pairs}
-    problems: list[Failure] = []
-    table = found.store.table("features")
-    states = table.states() if found.measures.set_names else None
+    clips, problems = dict[str, frozenset[str]](), list[Failure]()
     for metric in found.measures.set_names:
-        assert states is not None
-        for name, own in pairs.items():
-            kind = SET_METRICS[metric].features
-            keys = [
-                [found.measures.features_of(pair, kind, of).key for of in (GENERATED, REFERENCE)]
-                for pair in own.values()
-            ]
-            files = [states.files(each) for each in keys]
-            whole = sorted(
-                (tuple(each), tuple(map(str, have))) for each, have in zip(keys, files, strict=True) if all(have)
-            )
-            if whole:
-                parts = ([have[side] for _, have in whole] for side in (0, 1))
-                try:
-                    sets[name][metric] = SET_METRICS[metric].compare(*(_features(table, each) for each in parts))
-                except ValueError as error:
-                    problems.append(Failure(name, "", metric, "ValueError", str(error)))
-    return sets, problems
+        files = {name: own for name, own in _feature_files(found, pairs, metric).items() if own}
+        clips[metric] = frozenset.intersection(*map(frozenset, files.values())) if files else frozenset()
+        for name, own in files.items():
+            sides = ([own[clip][side] for clip in sorted(clips[metric])] for side in (0, 1))
+            try:
+                if not clips[metric]:
+                    raise ValueError("got no clip that all systems have, wanted some: measure them on the same videos")
+                parts = (_features(found.store.table("features"), each) for each in sides)
+                sets[name][metric] = SET_METRICS[metric].compare(*parts)
+            except ValueError as error:
+                problems.append(Failure(name, "", metric, "ValueError", str(error)))
+    return sets, clips, problems
+
+
+def _feature_files(
+    found: Evaluation, pairs: Mapping[str, Mapping[str, Pair]], metric: str
+) -> dict[str, dict[str, list[str]]]:
+    """Return the files of features, files[system][clip], of the generated video and of its reference."""
+    states, kind = found.store.table("features").states(), SET_METRICS[metric].features
+    files: dict[str, dict[str, list[str]]] = {name: {} for name in pairs}
+    for name, own in pairs.items():
+        for clip, pair in own.items():
+            both = states.files([found.measures.features_of(pair, kind, of).key for of in (GENERATED, REFERENCE)])
+            if all(both):
+                files[name][clip] = [str(file) for file in both]
+    return files
 
 
 def _features(table: Table, files: Sequence[str]) -> Iterator[Features]:

@@ -1,68 +1,17 @@
-"""An evaluation in words and as files for other programs: JSON, and CSV that a table program opens."""
+"""An evaluation as files for other programs: JSON, and CSV that a table program opens."""
 
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from equivdm.metrics import METRICS, SET_METRICS
+from equivdm.metrics.bootstrap import Interval
 from pipelines.evaluation.comparison import Comparison, Difference, known
-
-
-def remarks(found: Comparison) -> list[str]:
-    """Return what must be known beside the figures: which clips they are of, what is missing, what was left out."""
-    scores = found.scores
-    total, common = len({clip for own in scores.pairs.values() for clip in own}), len(scores.common)
-    systems = len(scores.job.names)
-    lines = [f"{counted(total, 'clip')}, of which {common} measured of {'both' if systems == 2 else f'all {systems}'}"]
-    lines = lines if systems > 1 else []
-    failed = Counter({name: len(paths) for name, paths in _failed(found).items()})
-    for name in scores.job.names:
-        parts = [
-            f"{failed[name]} failed" if failed[name] else "",
-            f"{scores.missing[name]} driving videos without one" if scores.missing.get(name) else "",
-        ]
-        if any(parts):
-            lines.append(f"of {name}: {counted(len(scores.pairs[name]), 'video')}, {', '.join(filter(None, parts))}")
-    if scores.pending:
-        lines.append(f"{counted(scores.pending, 'value')} not found yet: run evaluate again")
-    return [*lines, *_lengths(found), *(f"left out: {why}" for why in scores.left_out.values()), *_of_sets(found)]
-
-
-def _failed(found: Comparison) -> dict[str, set[str]]:
-    """Return the paths of the videos of which something failed, by system."""
-    paths: dict[str, set[str]] = {}
-    for failure in found.scores.failures:
-        if failure.path:
-            paths.setdefault(failure.name, set()).add(failure.path)
-    return paths
-
-
-def _lengths(found: Comparison) -> list[str]:
-    scores, lines = found.scores, []
-    lengths = {name: {pair.length for pair in own.values()} for name, own in scores.pairs.items() if own}
-    if len(set().union(*lengths.values())) > 1 if lengths else False:
-        said = ", ".join(f"{name} {_span(own)}" for name, own in lengths.items())
-        lines.append(f"videos differ in length, in frames: {said}; what grows with the length is not comparable")
-    cut = sum(pair.frames < pair.length for own in scores.pairs.values() for pair in own.values())
-    if cut:
-        most = scores.job.match.max_frames
-        lines.append(f"{counted(cut, 'video')} longer than match.max_frames: their first {most} frames are measured")
-    return lines
-
-
-def _of_sets(found: Comparison) -> list[str]:
-    failures = (failure for failure in found.scores.failures if not failure.path)
-    return [f"of {failure.name}: {failure.metric} cannot be measured: {failure.message}" for failure in failures]
-
-
-def _span(numbers: Iterable[int]) -> str:
-    least, most = min(numbers), max(numbers)
-    return str(least) if least == most else f"{least} to {most}"
+from pipelines.evaluation.remarks import failed_paths, remarks
 
 
 def as_json(found: Comparison) -> str:
@@ -74,6 +23,7 @@ def as_json(found: Comparison) -> str:
         "equivdm": version("equivdm"),
         "baseline": scores.baseline,
         "clips_in_common": len(scores.common),
+        "clips_of_the_sets": {metric: len(clips) for metric, clips in scores.set_clips.items()},
         "systems": {name: _system(found, name) for name in scores.job.names},
         "left_out": dict(scores.left_out),
         "remarks": remarks(found),
@@ -87,21 +37,25 @@ def _system(found: Comparison, name: str) -> dict[str, Any]:
     differences = found.differences.get(name, {})
     return {
         "videos": len(found.scores.pairs[name]),
-        "failed": len(_failed(found).get(name, ())),
+        "failed": len(failed_paths(found).get(name, ())),
         "missing": found.scores.missing.get(name, 0),
-        "means": {metric: vars(interval) for metric, interval in found.means[name].items()},
+        "means": {metric: _numbers(interval) for metric, interval in found.means[name].items()},
         "of_the_set": dict(found.scores.sets[name]),
         "less_baseline": {
-            metric: {**vars(each.interval), **({"wins": each.wins} if each.wins >= 0 else {})}
+            metric: {**_numbers(each.interval), **({"wins": each.wins} if each.wins >= 0 else {})}
             for metric, each in differences.items()
         },
     }
 
 
+def _numbers(interval: Interval) -> dict[str, float | None]:
+    return vars(interval) if interval.known else vars(interval) | {"low": None, "high": None}
+
+
 def values_csv(found: Comparison) -> str:
     """Return a row per video and metric."""
     rows = [
-        (name, pair.path, pair.driven_by, pair.window, metric, repr(values[clip]))
+        (name, pair.path, pair.driven_by, pair.window, metric, values[clip])
         for name, by_metric in found.scores.values.items()
         for metric, values in by_metric.items()
         for clip in sorted(values, key=lambda clip: (found.scores.pairs[name][clip].path, clip))
@@ -118,14 +72,16 @@ def summary_csv(found: Comparison) -> str:
             about = name, metric, known(metric).unit, known(metric).better
             if interval := found.means[name].get(metric):
                 less = found.differences.get(name, {}).get(metric)
-                rows.append((*about, *vars(interval).values(), *(_less(less) if less else [""] * 5)))
+                rows.append((*about, *_numbers(interval).values(), *(_less(less) if less else [""] * 5)))
             elif metric in found.scores.sets[name]:
-                rows.append((*about, found.scores.sets[name][metric], *[""] * 8))
+                rows.append(
+                    (*about, found.scores.sets[name][metric], "", "", len(found.scores.set_clips[metric]), *[""] * 5)
+                )
     return _csv(_SUMMARY, rows)
 
 
 def _less(found: Difference) -> list[object]:
-    return [*vars(found.interval).values(), found.wins if found.wins >= 0 else ""]
+    return [*_numbers(found.interval).values(), found.wins if found.wins >= 0 else ""]
 
 
 _SUMMARY = (
@@ -138,10 +94,10 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([_text(each) for each in row] for row in rows)
     return sink.getvalue()
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 clip`, `2 clips`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _text(value: object) -> object:
+    # A table program would run a name such as =cmd as a formula.
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from equivdm.metrics import METRICS
-from pipelines.evaluation.summary import counted
+from pipelines.evaluation.remarks import counted
 from pipelines.models import ModelRecord
 from pipelines.report.material import Material
 from pipelines.report.media import Player, write_once

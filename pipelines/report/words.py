@@ -7,7 +7,7 @@ from typing import NamedTuple
 from equivdm.metrics import METRICS, SET_METRICS, Metric, SetMetric
 from equivdm.metrics.bootstrap import Interval
 from pipelines.evaluation.comparison import Comparison, Difference, known
-from pipelines.evaluation.summary import counted, remarks
+from pipelines.evaluation.remarks import counted, remarks
 from pipelines.report.material import Material, config_of
 from pipelines.sources import matches
 
@@ -40,8 +40,9 @@ def _cells(metric: str, found: Comparison) -> list[Cell | None]:
     best, names = found.best(metric), found.scores.job.names
     if metric in SET_METRICS:
         values = {name: found.scores.sets[name].get(metric) for name in names}
+        of = f"of a set of {counted(len(found.scores.set_clips[metric]), 'clip')}"
         return [
-            None if value is None else Cell(f"{value:.4g}".replace("-", "−"), "of the whole set", name == best, "", "")
+            None if value is None else Cell(f"{value:.4g}".replace("-", "−"), of, name == best, "", "")
             for name, value in values.items()
         ]
     return [_cell(metric, name, found, name == best) for name in names]
@@ -54,7 +55,7 @@ def _cell(metric: str, name: str, found: Comparison, best: bool) -> Cell | None:
     other, digits = found.differences.get(name, {}).get(metric), _digits(interval)
     return Cell(
         _number(interval.mean, digits),
-        f"{_number(interval.low, digits)} to {_number(interval.high, digits)}",
+        ", ".join(filter(None, [_ends(interval, digits), _count(interval, len(found.scores.pairs[name]))])),
         best,
         "" if other is None else _difference(other, digits),
         "" if other is None or other.wins < 0 else f"better on {other.wins} of {other.interval.count}",
@@ -63,8 +64,18 @@ def _cell(metric: str, name: str, found: Comparison, best: bool) -> Cell | None:
 
 def _difference(other: Difference, digits: int) -> str:
     interval, digits = other.interval, min(digits, _digits(other.interval))
-    mean, low, high = (_number(value, digits, sign="+") for value in (interval.mean, interval.low, interval.high))
-    return f"{mean} ({low} to {high})"
+    ends = _ends(interval, digits, sign="+")
+    return _number(interval.mean, digits, sign="+") + (f" ({ends})" if ends else "")
+
+
+def _ends(interval: Interval, digits: int, sign: str = "-") -> str:
+    if not interval.known:
+        return ""
+    return f"{_number(interval.low, digits, sign)} to {_number(interval.high, digits, sign)}"
+
+
+def _count(interval: Interval, videos: int) -> str:
+    return f"{interval.count} of {videos} videos" if interval.count < videos else ""
 
 
 def _number(value: float, digits: int, sign: str = "-") -> str:
@@ -73,7 +84,7 @@ def _number(value: float, digits: int, sign: str = "-") -> str:
 
 def _digits(interval: Interval) -> int:
     """As many digits after the point as the interval's width bears."""
-    width = (interval.high - interval.low) or abs(interval.mean) / 100 or 1.0
+    width = (interval.high - interval.low if interval.known else 0.0) or abs(interval.mean) / 100 or 1.0
     return min(5, max(0, 1 - math.floor(math.log10(width)))) if math.isfinite(width) else 2
 
 
@@ -97,7 +108,8 @@ def notes(material: Material) -> list[str]:
         f"Measured on {counted(len(clips), 'clip')} of {counted(videos, 'driving video')}, {', '.join(sizes)}.",
         *_seen_in_training(material),
         *(f"{remark[0].upper()}{remark[1:]}." for remark in remarks(found)),
-        f"Intervals are 95%, by a bootstrap of {found.scores.job.bootstrap} resamplings over clips.{_seeds(material)}",
+        f"Intervals are 95%, by a bootstrap of {found.scores.job.bootstrap} resamplings over driving videos."
+        f"{_seeds(material)}",
         *_compared(material),
         f"Motion is judged by {judge.kind}{f' ({judge.preset})' if judge.kind == 'dis' else ''}. Where that estimator "
         "also made the noise, the judge is not impartial; the driving flow is an estimate too.",
@@ -138,18 +150,26 @@ def _of_store(material: Material) -> list[str]:
 
 
 def _seen_in_training(material: Material) -> list[str]:
-    """Say plainly whether the clips shown were trained on."""
+    """Say plainly whether the clips shown were trained on, as far as it is known: of clips of the store."""
     if not material.models:
         return []
     selections = [config_of(model)["data"] for model in material.models]
+    clips = [pair for pair in material.clips.values() if pair.motion]
+    others = len(material.clips) - len(clips)
+    lines = [f"Whether a model was trained on {counted(others, 'video')} of these is not known."] if others else []
     seen = [
         pair
-        for pair in material.clips.values()
+        for pair in clips
         if any(matches(pair.driven_by, data.get("include", ("*",)), data.get("exclude", ())) for data in selections)
     ]
-    if not seen:
-        return ["No model was trained on any of these videos."]
-    return [
-        f"{len(seen)} of these {len(material.clips)} clips were in the training set of at least one model: there the "
-        "figures say how well it reproduces what it has seen, not how well it does on new video."
-    ]
+    if seen:
+        said = f"{len(seen)} of these {counted(len(clips), 'clip')} {'was' if len(seen) == 1 else 'were'}"
+        line = (
+            f"{said} in the training set of at least one model: there the figures say how well it reproduces what it "
+            "has seen, not how well it does on new video."
+        )
+        return [line, *lines]
+    if clips:
+        which = f"the {counted(len(clips), 'clip')} of the store" if others else "any of these videos"
+        return [f"No model was trained on {which}.", *lines]
+    return lines

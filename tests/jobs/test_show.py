@@ -106,12 +106,14 @@ def test_differences_remarks_and_the_report_follow_the_means(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    found = compare(scores({"a": {"epe": [1.0, 2.0]}, "b": {"epe": [0.5, 1.5], "flicker": [1.0, 1.0]}}, clips=2))
+    found = compare(
+        scores({"a": {"epe": [1.0, 2.0, 3.0]}, "b": {"epe": [0.5, 1.5, 2.5], "flicker": [1.0] * 3}}, clips=3)
+    )
     summary = RunSummary("evaluate", 1.0, WHOLE, means=found.means, sets={"a": {"fid": 12.5}, "b": {}})
     show_summary(replace(summary, differences=found.differences, baseline="a", remarks=["one"], report="there"))
     out = capsys.readouterr().out
     assert "less a, clip by clip" in out
-    assert "-0.5 (-0.5 to -0.5), better on 2 of 2" in out
+    assert "-0.5 (-0.5 to -0.5), better on 3 of 3" in out
     (line,) = (line for line in out.splitlines() if "fid" in line)
     assert line.split() == ["fid", "12.5", "not", "measured"]
     assert out.endswith("one\nreport: there\n")

@@ -1,6 +1,7 @@
 """Scores from values that are made up: values[system][metric] has a number a clip, None where there is none."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipelines.config import EvaluateJob
 from pipelines.evaluation.pairs import Film, Laid, Pair
@@ -9,10 +10,10 @@ from pipelines.evaluation.scores import Failure, Scores
 Given = Mapping[str, Mapping[str, Sequence[float | None]]]
 
 
-def pair(name: str, clip: int, frames: int = 6, length: int = 6) -> Pair:
-    """A generated video of a clip: two windows of each driving video, 32 x 48."""
+def pair(name: str, clip: int, frames: int = 6, length: int = 6, **changes: object) -> Pair:
+    """A generated video of a clip of the store: two windows of each driving video, 32 x 48."""
     driven_by = f"v{clip // 2}.mp4"
-    return Pair(
+    made = Pair(
         name=name,
         path=driven_by,
         clip=f"c{clip}",
@@ -27,8 +28,10 @@ def pair(name: str, clip: int, frames: int = 6, length: int = 6) -> Pair:
         indices=tuple(range(frames)),
         laid=Laid((32, 48)),
         laid_reference=Laid((32, 48)),
+        motion={"motion": f"m{clip}"},
         window=clip % 2,
     )
+    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def scores(
@@ -56,6 +59,7 @@ def scores(
         pairs=pairs,
         values=known,
         sets={name: {} for name in values},
+        set_clips={},
         failures=failures,
         pending=0,
         missing=dict.fromkeys(values, 0),

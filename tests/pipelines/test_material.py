@@ -1,5 +1,6 @@
 """The report's words and figures, from values that are made up here: which is best, how sure, and what is missing."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,7 +73,7 @@ def test_differences_are_of_the_clips_that_both_sets_have() -> None:
     _, cell = cells(material(values), "Motion alignment (end-point error)")
     assert cell is not None
     assert cell.mean == "3.0"
-    assert cell.difference == "−0.5 (−0.5 to −0.5)"
+    assert cell.difference == "−0.5"  # both clips are of one driving video: no interval
 
 
 def test_sets_without_a_clip_in_common_have_no_difference_and_one_without_values_no_cell() -> None:
@@ -108,7 +109,7 @@ def test_lines_come_in_the_order_of_the_metrics_and_only_those_that_were_measure
 def test_notes_count_clips_videos_and_outcomes() -> None:
     words = notes(material(BOTH))
     assert words[0] == "Measured on 4 clips of 2 driving videos, 6 frames of 32×48."
-    assert any("a bootstrap of 200 resamplings over clips" in note and "(seed 0)" in note for note in words)
+    assert any("a bootstrap of 200 resamplings over driving videos" in note and "(seed 0)" in note for note in words)
     assert any(note.startswith("Clips in the store: 4 done, 1 failed.") for note in words)
 
 
@@ -123,6 +124,14 @@ def test_notes_count_clips_videos_and_outcomes() -> None:
 def test_clips_that_a_model_was_trained_on_are_owned_up_to(exclude: tuple[str, ...], said: str) -> None:
     words = notes(material(BOTH, models=[model("equivdm", exclude=exclude)]))
     assert words[1].startswith(said)
+
+
+def test_of_videos_from_elsewhere_it_is_not_known_whether_a_model_was_trained_on_them() -> None:
+    made = material(BOTH, models=[model("equivdm", exclude=())])
+    foreign = {clip: replace(pair, motion={}) for clip, pair in made.clips.items() if clip != "c0"}
+    words = notes(replace(made, clips={**made.clips, **foreign}))
+    assert words[1].startswith("1 of these 1 clip was in the training set")
+    assert words[2] == "Whether a model was trained on 3 videos of these is not known."
 
 
 def test_clips_that_a_set_lacks_are_counted() -> None:
