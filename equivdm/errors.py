@@ -13,6 +13,7 @@ EquivdmError
     │   └── Truncated       the end is missing: fewer frames, or a shorter time, than the header promises
     ├── UnsupportedVideo    whole, as far as one can tell, but of a kind that is not decoded here (final)
     ├── AbsentVideo         a video that is listed, and is not there (tried again)
+    ├── NoReference         what a generated video should look like is not known, or does not fit it (final)
     ├── BadFlow             motion vectors beside a video are missing, damaged or of another size (final)
     ├── BadControl          so is the condition beside it (final)
     └── DecoderStopped      the decoder process had to be given up (tried again)
@@ -82,6 +83,12 @@ class UnsupportedVideo(ItemError):
 
 class AbsentVideo(ItemError):
     """A video that a manifest or an earlier listing names, and that the source does not hold."""
+
+
+class NoReference(ItemError):
+    """There is no video that a generated one should look like, or it cannot be read, or is too short."""
+
+    final = True
 
 
 class BadFlow(ItemError):

@@ -80,7 +80,8 @@ def steps_of(found: Evaluation) -> dict[str, Resources]:
 
 def _pipeline(found: Evaluation, items: ray.data.Dataset, reporter: Reporter) -> ray.data.Dataset:
     given = {"job": found.job, "store": found.store, "table": found.table, "reporter": reporter}
-    functions, (*others, last) = [measure_pixels, measure_by_networks], steps_of(found).values()
+    *others, last = steps_of(found).values()
+    functions = [measure_pixels, measure_by_networks][: len(others) + 1]
     if others and others != [last]:
         items, functions = spread(items, measure_pixels, others[0], **given), [measure_by_networks]
     return spread_apart(items, measure_in_turn, last, functions=functions, **given)

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from equivdm.render_config import FrameConfig
 from pipelines.config import EvaluateJob
@@ -71,6 +71,15 @@ class _Others:
         paths = " and ".join(video["path"] for video in exact)
         raise _Unfit("Unmatched", f"got several {what} videos, {paths}, wanted one: name it in a column `driving`")
 
+    def reference_of(self, driving: Row) -> tuple[Row, str]:
+        """Return the reference that belongs to a driving video, or this one itself and what keeps another away."""
+        if self.reference is self.driving:
+            return driving, ""
+        try:
+            return self.of(self.reference, driving["path"], "reference"), ""
+        except _Unfit as unfit:
+            return driving, str(unfit)
+
 
 def _match(
     system: SystemConfig, video: Row, others: _Others, job: EvaluateJob, matched: Matched, used: set[str]
@@ -79,15 +88,16 @@ def _match(
         named = _driving_path(video)
         driving = others.of(others.driving, named or video["path"], "driving", bare=named is not None)
         used.add(driving["path"])
-        reference = driving
-        if others.reference is not others.driving:
-            reference = others.of(others.reference, driving["path"], "reference")
+        reference, lack = others.reference_of(driving)
         films = {"generated": video, "driving": driving, "reference": reference}
         if unknown := {film["key"] for film in films.values()} - others.known.keys():
             matched.unknown |= unknown
             return
-        found = {what: _sound(film, others.known[film["key"]], what) for what, film in films.items()}
-        matched.pairs.append(_pair(system, job, **found))
+        generated = _sound(video, others.known[video["key"]], "generated")
+        pair = _pair(system, job, generated, _sound(driving, others.known[driving["key"]], "driving"))
+        if reference is not driving:
+            pair = _referred(pair, system, generated, as_listed(reference, others.known[reference["key"]]))
+        matched.pairs.append(replace(pair, no_reference=lack) if lack else pair)
     except _Unfit as unfit:
         key = item_key("misfit", system.name, video["key"], str(unfit))
         matched.misfits.append(
@@ -120,17 +130,29 @@ def _sound(film: Row, row: Row, what: str) -> Probed:
     return video
 
 
-def _pair(system: SystemConfig, job: EvaluateJob, generated: Probed, driving: Probed, reference: Probed) -> Pair:
+def _referred(pair: Pair, system: SystemConfig, generated: Probed, reference: Probed) -> Pair:
+    """Return a pair with a reference of its own, or with the reason why it has none: other metrics need none."""
+    if reference.error:
+        return replace(pair, no_reference=f"reference video {reference.path}: {reference.message}")
+    try:
+        _check_length(system, generated, reference, "reference")
+    except _Unfit as unfit:
+        return replace(pair, no_reference=str(unfit))
+    laid = replace(pair.laid, display=(reference.height, reference.width))
+    return replace(pair, reference=reference.film, laid_reference=laid)
+
+
+def _pair(system: SystemConfig, job: EvaluateJob, generated: Probed, driving: Probed) -> Pair:
     frames = measured_frames(generated.frames, job)
     if system.frames is not None and generated.frames != system.frames:
         raise _Unfit(
             "WrongLength", f"got {generated.frames} frames, wanted {system.frames}, as the system's `frames` say"
         )
     _check_length(system, generated, driving, "driving")
-    _check_length(system, generated, reference, "reference")
     indices = tuple(range(system.start, system.start + frames * system.stride, system.stride))
     size = (generated.height, generated.width)
     frame = FrameConfig(height=size[0], width=size[1], rule=job.match.rule).model_dump_json()
+    laid = Laid(size, (driving.height, driving.width), frame)
     return Pair(
         name=system.name,
         path=generated.path,
@@ -142,10 +164,10 @@ def _pair(system: SystemConfig, job: EvaluateJob, generated: Probed, driving: Pr
         length=generated.frames,
         generated=generated.film,
         driving=driving.film,
-        reference=reference.film,
+        reference=driving.film,
         indices=indices,
-        laid=Laid(size, (driving.height, driving.width), frame),
-        laid_reference=Laid(size, (reference.height, reference.width), frame),
+        laid=laid,
+        laid_reference=laid,
     )
 
 

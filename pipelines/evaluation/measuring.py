@@ -30,8 +30,6 @@ def measure_by_networks(row: Row, job: EvaluateJob, store: Store, table: Table, 
 
 def settle_each(row: Row, table: Table, reporter: Reporter = NOBODY) -> Iterator[Row]:
     """Yield what the driver commits: each value that was wanted, or a video that cannot be measured."""
-    if row.get("outcome"):
-        reporter.report(STEPS[False], SKIPPED)
     for ended in row.get("ended") or [{}]:
         yield settle({**row, **ended}, table)
     reporter.flush()
@@ -39,6 +37,8 @@ def settle_each(row: Row, table: Table, reporter: Reporter = NOBODY) -> Iterator
 
 def _measured(row: Row, job: EvaluateJob, store: Store, table: Table, reporter: Reporter, networks: bool) -> Row:
     ended: list[Row] = list(row.get("ended") or [])
+    if row.get("outcome"):
+        reporter.report(STEPS[networks], SKIPPED)
     for each in row.get("wanted") or []:
         if each["networks"] == networks:
             subject, started = subject_of(row["pair"], row["attempt"], job, store), time.perf_counter()
@@ -48,6 +48,8 @@ def _measured(row: Row, job: EvaluateJob, store: Store, table: Table, reporter: 
                 except ITEM_FAULTS as fault:
                     found, item.outcome = failure(fault, each["attempt"], row["max_attempts"]), "failed"
             ended.append({**each, **found, "seconds": time.perf_counter() - started})
+        else:
+            reporter.report(STEPS[networks], SKIPPED)  # the bars of both steps count all values
     return {**row, "ended": ended}
 
 

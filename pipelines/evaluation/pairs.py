@@ -108,6 +108,8 @@ class Pair:
     """Frames of the driving video that belong to those measured."""
     laid: Laid
     laid_reference: Laid
+    no_reference: str = ""
+    """Why there is no reference, where one was asked for and none can be had."""
     motion: Mapping[str, str] = field(default_factory=dict)
     """Keys of the stored motion, by stage; none where it is estimated."""
     window: int = 0

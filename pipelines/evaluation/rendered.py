@@ -58,7 +58,7 @@ def _of_clips(videos: Sequence[Row], job: EvaluateJob, store: Store) -> Iterator
         if clip is None:
             yield _misfit(video, f"the clip {video['clip'][:12]} that drove it is gone from the store: render it again")
         elif video["frames"] != clip["frames"]:
-            yield _misfit(video, f"got {video['frames']} frames, wanted the {clip['frames']} of its clip")
+            yield _wrong_length(video, f"{clip['frames']} of its clip")
         else:
             yield _clip_pair(video, clip, job)
 
@@ -102,7 +102,7 @@ def _of_films(videos: Sequence[Row], job: EvaluateJob, store: Store) -> Iterator
             what = "its driving video" if drive is None else "the model that made it"
             yield _misfit(video, f"{what} is not known to the store any more: render it again")
         elif video["frames"] != drive["frames"]:
-            yield _misfit(video, f"got {video['frames']} frames, wanted the {drive['frames']} of its driving video")
+            yield _wrong_length(video, f"{drive['frames']} of its driving video")
         else:
             yield _film_pair(video, drive, step, job)
 
@@ -148,5 +148,9 @@ def _film_pair(video: Row, drive: Row, multiple: int, job: EvaluateJob) -> Pair:
     )
 
 
-def _misfit(video: Row, message: str) -> Misfit:
-    return Misfit(video["name"], video["path"], item_key("misfit", video["key"], message), "Unmatched", message, True)
+def _wrong_length(video: Row, wanted: str) -> Misfit:
+    return _misfit(video, f"got {video['frames']} frames, wanted the {wanted}: render it again", "WrongLength")
+
+
+def _misfit(video: Row, message: str, error: str = "Unmatched") -> Misfit:
+    return Misfit(video["name"], video["path"], item_key("misfit", video["key"], message), error, message, True)

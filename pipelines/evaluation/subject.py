@@ -9,7 +9,7 @@ import numpy as np
 
 from equivdm.arrays import Frames, Mask
 from equivdm.config import FlowConfig
-from equivdm.errors import UnsupportedVideo
+from equivdm.errors import NoReference, UnsupportedVideo
 from equivdm.flow import Estimator, Motion, build_estimator, enlarge_flow, motion_by
 from equivdm.metrics import METRICS, Case
 from equivdm.video.frame import Shape
@@ -81,6 +81,8 @@ class Subject:
 
     def _find_reference(self) -> Frames:
         pair = self._pair
+        if pair.no_reference:
+            raise NoReference(pair.no_reference)
         if (pair.reference, pair.laid_reference) == (pair.driving, pair.laid):
             return self._once("driving")
         return self._decoded(pair.reference, pair.indices, pair.laid_reference.shape())

@@ -88,7 +88,7 @@ class Measures:
         needs = METRICS[name].needs
         against = {
             "motion": self._motion(pair) if "motion" in needs else None,
-            "reference": _shown(pair.reference, pair, pair.laid_reference) if "reference" in needs else None,
+            "reference": _reference(pair) if "reference" in needs else None,
             "caption": pair.caption if "caption" in needs else None,
         }
         given = {need: value for need, value in against.items() if value is not None}
@@ -99,7 +99,7 @@ class Measures:
         """Return what is wanted of the generated video, or of its reference, for metrics of whole sets."""
         own = [pair.generated.content, pair.frames]
         if of == REFERENCE:
-            own = _shown(pair.reference, pair, pair.laid_reference)
+            own = _reference(pair)
         return Wanted(item_key("features", VERSION, name, own, self._weights(self.features[name])), name, of, True)
 
     def _judge(self, needs: Sequence[str]) -> str:
@@ -123,6 +123,10 @@ class Measures:
 
 def _by_network(needs: Sequence[str]) -> bool:
     return any(need.startswith("weights.") for need in needs)
+
+
+def _reference(pair: Pair) -> list[object]:
+    return [pair.no_reference] if pair.no_reference else _shown(pair.reference, pair, pair.laid_reference)
 
 
 def _shown(film: Film, pair: Pair, laid: Laid) -> list[object]:

@@ -246,6 +246,21 @@ def test_a_reference_of_its_own_is_what_fidelity_is_measured_by(driving: Mapping
     assert set(values(evaluated(against)[1], "psnr").values()) == {CEILING}
 
 
+def test_a_reference_that_cannot_be_had_costs_only_what_needs_it(driving: Mapping[str, Frames], tmp_path: Path) -> None:
+    write_system(tmp_path / "one", driving, lambda frames: frames)
+    write(tmp_path / "reference" / "a.mkv", driving["a"][:4])
+    (tmp_path / "reference" / "b.mkv").write_bytes(b"no video")
+    job = evaluate_job(tmp_path, "one", metrics=("contrast", "psnr"), reference={"root": str(tmp_path / "reference")})
+    rows = evaluated(job)[1]
+    assert [row["outcome"] for row in rows if row["metric"] == "contrast"] == ["done"] * 3
+    reasons = {row["path"]: row["message"] for row in rows if row["error"] == "NoReference"}
+    assert "belongs to frame 5 of the reference video a.mkv, which has 4" in reasons["one/a.mkv"]
+    assert reasons["one/b.mkv"].startswith("reference video b.mkv: ")
+    assert reasons["one/c.mkv"].startswith("got no reference video 'c'")
+    write(tmp_path / "reference" / "c.mkv", driving["c"])
+    assert values(evaluated(job)[1], "psnr")["one/c.mkv"] == CEILING
+
+
 def test_long_videos_are_measured_on_their_first_frames(driving: Mapping[str, Frames], tmp_path: Path) -> None:
     half = {name: np.concatenate([frames[:3], noisy(frames[3:], 60)]) for name, frames in driving.items()}
     write_system(tmp_path / "half", half, lambda frames: frames)
