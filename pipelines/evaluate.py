@@ -22,11 +22,11 @@ from pipelines.evaluation.remarks import remarks
 from pipelines.evaluation.scores import read_scores
 from pipelines.ray_session import ray_session
 from pipelines.record import Draft, recording
-from pipelines.report import write_report
+from pipelines.report import report_place, write_report
 from pipelines.room import check_room
 from pipelines.settings import Resources
 from pipelines.steps import in_turn, spread, spread_apart
-from pipelines.store import Store, open_store
+from pipelines.store import Store, open_store, writable_folder
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter, start_tally
 
@@ -35,6 +35,7 @@ def run(config: EvaluateJob) -> RunSummary:
     """Measure the sets and systems, and write the report. The same call again measures only what is missing."""
     store, listing = open_store(config.store), list_sources(config)
     steps = steps_of(evaluation_of(config, store, listing))  # what cannot work is said before anything is probed
+    writable_folder(report_place(config), "report")
     with recording(store, Draft("evaluate", config)) as draft, ExitStack() as session:
         unknown, reporter = unknown_films(store, listing, draft.run), None
         if len(unknown):

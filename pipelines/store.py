@@ -176,8 +176,13 @@ def open_store(config: StoreConfig) -> Store:
 
     Raises UsageError where it cannot: better before a night of computing than after it.
     """
+    return writable_folder(config.root, "store.root")
+
+
+def writable_folder(place: str, setting: str) -> Store:
+    """Open a folder or an `s3://` prefix, likewise; errors name the setting that gave it."""
     try:
-        store = open_folder(config.root)
+        store = open_folder(place)
         if store.is_local:
             os.makedirs(store.root, exist_ok=True)
         probe = store.path(f".write-probe-{uuid4().hex}")
@@ -185,7 +190,7 @@ def open_store(config: StoreConfig) -> Store:
         store.filesystem.rm_file(probe)
     except STORE_FAULTS as error:
         raise UsageError(
-            f"store.root: got {config.root!r}, which cannot be written ({error}); "
+            f"{setting}: got {place!r}, which cannot be written ({error}); "
             "wanted a folder or an s3:// prefix that this user may write to"
         ) from error
     return store

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from equivdm.errors import UsageError
 from pipelines.config import EvaluateJob
 from pipelines.evaluation.comparison import Comparison, compare
 from pipelines.evaluation.items import evaluation_of
@@ -27,7 +26,7 @@ class Method:
     colour: int
     """Number of the method's colour in the page's palette."""
     model: ModelRecord | None
-    """None of a system."""
+    """None of a system, and where it is gone."""
     pairs: Mapping[str, Pair]
     """Its videos, by clip."""
     seeds: Mapping[str, int]
@@ -51,7 +50,7 @@ class Material:
 
 
 def read_material(job: EvaluateJob, store: Store) -> Material:
-    """Read the tables. Raises UsageError where a set of videos, or the model of one, is missing."""
+    """Read the tables. Raises UsageError where a set of videos is missing."""
     return material_of(compare(read_scores(evaluation_of(job, store))), store)
 
 
@@ -87,7 +86,7 @@ def _method(store: Store, number: int, name: str, found: Comparison, videos: Map
     first = next(iter(rendered.values()))
     model = find_model(store, first["model"])
     if model is None:
-        raise UsageError(f"renders: the model of {name!r} is gone from {store.url}: train it again, and render again")
+        return Method(name, name, f"its model is gone from {store.url}", number, None, pairs, {})
     title, detail = _words(model, first["steps"])
     seeds = {clip: json.loads(video["config"])["seed"] for clip, video in rendered.items()}
     return Method(name, title, detail, number, model, pairs, seeds)

@@ -6,10 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from botocore.exceptions import BotoCoreError
-
-from equivdm.config import DecodeConfig
-from equivdm.errors import ItemError
 from equivdm.noise import MotionPlan
 from equivdm.noise.colour import noise_colours
 from equivdm.seeds import derive_seed
@@ -21,6 +17,7 @@ from pipelines.evaluation.pairs import Film, Pair
 from pipelines.identity import fingerprint
 from pipelines.progress import progress
 from pipelines.report.material import Material
+from pipelines.steps import ITEM_FAULTS
 from pipelines.store import Store
 
 FOLDER = "media"
@@ -47,7 +44,7 @@ def write_players(material: Material, clips: Sequence[str], store: Store, out: S
     it shows, so that one that is there is right.
     """
     rows = []
-    with closing(Sandbox(DecodeConfig())) as reader, progress("report", len(clips)) as advance:
+    with closing(Sandbox(material.found.scores.job.decode)) as reader, progress("report", len(clips)) as advance:
         for clip in clips:
             shower = _Shower(material.clips[clip], reader, store, out)
             players = [shower.driving(), *_noise(clip, material, store, out)]
@@ -74,14 +71,14 @@ class _Shower:
         title = "Driving video"
         try:
             return Player(title, self._shown(self.pair.driving, self.pair.indices, self.pair, self.pair.laid.shape()))
-        except (ItemError, OSError, BotoCoreError):
+        except ITEM_FAULTS:
             return Player(title, None, note="the source is no longer where it was, or out of reach")
 
     def generated(self, pair: Pair, player: Player) -> Player:
         """Return a generated video of the clip."""
         try:
             file = self._shown(pair.generated, tuple(range(pair.frames)), pair, pair.laid.size)
-        except (ItemError, OSError, BotoCoreError) as error:
+        except ITEM_FAULTS as error:
             return Player(player.title, None, player.colour, note=f"cannot be shown: {type(error).__name__}")
         return Player(player.title, file, player.colour)
 
@@ -111,7 +108,11 @@ def _noise(clip: str, material: Material, store: Store, out: Store) -> list[Play
         colours = noise_colours(noise).repeat(4, axis=1).repeat(4, axis=2)
         write_video(target, colours, pair.fps * len(colours) / pair.frames)
 
-    return [Player("Warped noise", write_once(out, f"{clip[:20]}-noise-{seed:x}.mp4", write), sharp=True)]
+    try:
+        file = write_once(out, f"{clip[:20]}-noise-{seed:x}.mp4", write)
+    except ITEM_FAULTS as error:
+        return [Player("Warped noise", None, note=f"cannot be shown: {type(error).__name__}")]
+    return [Player("Warped noise", file, sharp=True)]
 
 
 def write_once(out: Store, name: str, write: Callable[[str], None]) -> str:

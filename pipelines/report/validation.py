@@ -11,6 +11,7 @@ from pipelines.models import ModelRecord
 from pipelines.report.material import Material
 from pipelines.report.media import Player, write_once
 from pipelines.report.plots import metric_curve
+from pipelines.steps import ITEM_FAULTS
 from pipelines.store import Store
 from pipelines.tables import Row
 from pipelines.validated import ValidationRecord, read_validations, step_folder
@@ -96,5 +97,5 @@ def _player(model: ModelRecord, record: ValidationRecord, key: str, store: Store
 
     try:
         return Player(title, write_once(out, f"{model.key[:20]}-{record.step}-{key[:20]}.mp4", write))
-    except OSError:
+    except ITEM_FAULTS:
         return Player(title, None, note="the video is gone")

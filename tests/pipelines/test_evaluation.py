@@ -21,6 +21,7 @@ from equivdm.video.frame import fit
 from pipelines.audit import audit
 from pipelines.batch import commit
 from pipelines.config import EvaluateJob
+from pipelines.evaluate import run
 from pipelines.evaluation.comparison import compare
 from pipelines.evaluation.scores import read_scores
 from pipelines.evaluation.wanted import Measures
@@ -295,6 +296,14 @@ def test_whole_sets_are_compared_by_stored_features_those_of_driving_videos_look
     assert evaluated(job)[1] == []
     kid = job.model_copy(update={"metrics": ("fid", "kid")})
     assert evaluated(kid)[1] == []  # of the same features
+    lacking = {"name": "same", "exclude": ("c.mkv",)}
+    scores = read_scores(evaluated(evaluate_job(tmp_path, lacking, "dark", metrics=("fid",), weights=job.weights))[0])
+    assert len(scores.set_clips["fid"]) == 2  # the third is not the dark ones' alone
+    two = [
+        np.concatenate([inception_features(videos[name], network, "cpu") for name in "ab"])
+        for videos in (dark, driving)
+    ]
+    assert scores.sets["dark"]["fid"] == pytest.approx(frechet_distance(*([each] for each in two)), rel=1e-6)
     assert audit(job).ok
     lost = found.store.table("features").files()[0]
     Path(found.store.path("features", lost.name)).write_bytes(b"damaged")
@@ -313,6 +322,15 @@ def test_metrics_that_are_unknown_are_refused_and_those_without_a_network_named(
         evaluated(evaluate_job(tmp_path, "same", metrics=("fid",)))
     with pytest.raises(UsageError, match=r"weights: .*gone\.pt cannot be read"):
         evaluated(evaluate_job(tmp_path, "same", metrics=("fid",), weights={"inception": str(tmp_path / "gone.pt")}))
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    write_system(tmp_path / "same", write_driving(tmp_path / "driving", ["a"]), lambda frames: frames)
+    (tmp_path / "page").write_text("a file")
+    job = evaluate_job(tmp_path, "same", metrics=("contrast",), report=str(tmp_path / "page" / "report"))
+    with pytest.raises(UsageError, match=r"^report: got '.*/page/report', which cannot be written"):
+        run(job)
+    assert not (tmp_path / "store" / "probes").exists()
 
 
 @pytest.mark.parametrize(
