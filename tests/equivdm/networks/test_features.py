@@ -102,10 +102,20 @@ def test_set_metrics_of_videos_have_their_closed_form(saved: Callable[[torch.nn.
     def features(of: str, shift: int) -> list[np.ndarray]:
         return [FEATURES[of](video + np.uint8(shift), weights, "cpu") for video in videos]
 
+    rows = np.concatenate([levels.reshape(-1, 3), np.full((36, 1), 16)], axis=1)
+    others = ~np.eye(36, dtype=bool)
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x @ y.T / 4 + 1.0) ** 3
+
+    def discrepancy(y: np.ndarray) -> float:
+        return kernel(rows, rows)[others].mean() + kernel(y, y)[others].mean() - 2 * kernel(rows, y).mean()
+
     for name, metric in SET_METRICS.items():
         plain, same, moved = (features(metric.features, shift) for shift in (0, 0, 3))
         if name == "kid":
-            assert metric.compare(plain, same) < 0.05 * metric.compare(plain, moved)
+            assert metric.compare(plain, same) == pytest.approx(discrepancy(rows), rel=1e-6)
+            assert metric.compare(plain, moved) == pytest.approx(discrepancy(rows + np.array([3, 3, 3, 0])), rel=1e-6)
         else:
             expected = 27 if name == "fid" else 5 * (3 / 127.5) ** 2
             assert metric.compare(plain, same) == pytest.approx(0, abs=1e-4)
