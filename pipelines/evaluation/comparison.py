@@ -83,8 +83,8 @@ def _difference(
     metric: str, own: Mapping[str, float], base: Mapping[str, float], videos: Mapping[str, str], resamples: int
 ) -> Difference:
     clips = sorted(own.keys() & base.keys())
-    values, groups = ([side[clip] for clip in clips] for side in (own, base)), [videos[clip] for clip in clips]
-    interval = paired_interval(*values, resamples, seed=0, groups=groups)
+    ours, theirs = [own[clip] for clip in clips], [base[clip] for clip in clips]
+    interval = paired_interval(ours, theirs, resamples, seed=0, groups=[videos[clip] for clip in clips])
     sign = {"higher": 1, "lower": -1, "neither": 0}[METRICS[metric].better]
     wins = sum(sign * (own[clip] - base[clip]) > 0 for clip in clips) if sign else -1
     return Difference(interval, wins)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def without_clip(name: str) -> Scores:
     return replace(found, pairs={**found.pairs, name: own})
 
 
-def changed(name: str, **changes: object) -> Scores:
+def changed(name: str, **changes: Any) -> Scores:
     found = scores(TWO)
     return replace(found, pairs={**found.pairs, name: {**found.pairs[name], "c0": pair(name, 0, **changes)}})
 
