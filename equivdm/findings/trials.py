@@ -53,6 +53,14 @@ class Trials:
             grouped.setdefault(Place(row.metric, row.variant, row.x), []).append(row)
         return {place: _interval(found) for place, found in grouped.items()}
 
+    @cached_property
+    def trainings(self) -> dict[Place, int]:
+        """Number of seeds behind each mean."""
+        found: dict[Place, set[int]] = {}
+        for row in self.rows:
+            found.setdefault(Place(row.metric, row.variant, row.x), set()).add(row.seed)
+        return {place: len(seeds) for place, seeds in found.items()}
+
     @property
     def seeds(self) -> list[int]:
         return sorted({row.seed for row in self.rows})
@@ -77,6 +85,5 @@ def _known(number: float | None) -> float:
 
 
 def _interval(rows: Sequence[Trial]) -> Interval:
-    # Held-out clips are drawn by the training's seed: clip 0 of another seed is another clip.
-    clips = [(row.seed, row.clip) for row in rows]
-    return crossed_interval([row.value for row in rows], [row.seed for row in rows], clips, RESAMPLES, seed=0)
+    seeds, clips = [row.seed for row in rows], [row.clip for row in rows]
+    return crossed_interval([row.value for row in rows], seeds, clips, RESAMPLES, seed=0)

@@ -7,7 +7,10 @@ from typing import Literal
 from equivdm.findings.trials import Place, Trials
 from equivdm.metrics.bootstrap import Interval
 
-Verdict = Literal["shows", "does not show", "the other way", "not measured"]
+Verdict = Literal["shows", "does not show", "the other way", "too few trainings", "not measured"]
+
+LEAST_TRAININGS = 3
+"""Seeds that both sides of a comparison need: fewer know little or nothing of how trainings differ."""
 
 Where = float | Literal["first", "last"] | None
 """A place on the axis, its least or largest one of the variant, or none."""
@@ -57,15 +60,18 @@ class Finding:
 
 
 def judge(comparison: Comparison, trials: Trials) -> Finding:
-    """Return the verdict on a comparison.
+    """Return the verdict on a comparison; none in either direction where a side has fewer than `LEAST_TRAININGS`.
 
     It shows where the intervals do not overlap in the claimed direction, the worse one first made `factor` times
     better; it is the other way where they do not overlap in the other direction, the factor left out; else it does not
     show.
     """
-    better, worse = (_mean(trials, comparison.metric, side) for side in (comparison.better, comparison.worse))
+    places = [_place(trials, comparison.metric, side) for side in (comparison.better, comparison.worse)]
+    better, worse = (trials.means.get(place) if place else None for place in places)
     if better is None or worse is None:
         return Finding(comparison, "not measured", better, worse)
+    if min(trials.trainings[place] for place in places if place) < LEAST_TRAININGS:
+        return Finding(comparison, "too few trainings", better, worse)
     sign = 1 if comparison.higher else -1
     scale = comparison.factor if comparison.higher else 1 / comparison.factor
     if _above(better, worse, sign, scale):
@@ -79,7 +85,7 @@ def together(findings: Sequence[Finding]) -> Verdict:
     return min(found, key=_WORST_FIRST.index) if found else "not measured"
 
 
-_WORST_FIRST: tuple[Verdict, ...] = ("the other way", "does not show", "not measured", "shows")
+_WORST_FIRST: tuple[Verdict, ...] = ("the other way", "does not show", "not measured", "too few trainings", "shows")
 
 
 def _above(one: Interval, other: Interval, sign: int, scale: float) -> bool:
@@ -87,7 +93,7 @@ def _above(one: Interval, other: Interval, sign: int, scale: float) -> bool:
     return low > max(sign * scale * other.low, sign * scale * other.high)
 
 
-def _mean(trials: Trials, metric: str, side: Side) -> Interval | None:
+def _place(trials: Trials, metric: str, side: Side) -> Place | None:
     places = trials.places(metric, side.variant)
     x = {"first": places[:1], "last": places[-1:]}[side.x] if isinstance(side.x, str) else [side.x]
-    return trials.means.get(Place(metric, side.variant, x[0])) if x else None
+    return Place(metric, side.variant, x[0]) if x else None

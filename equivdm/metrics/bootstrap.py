@@ -88,13 +88,15 @@ def crossed_interval(
 ) -> Interval:
     """Return the mean of the values with an interval that other trainings and other clips are in.
 
-    Trainings and clips are drawn anew, each with replacement and by itself; a value weighs as often as its training was
-    drawn times its clip (Owen 2007, "The pigeonhole bootstrap"). One training and one clip are their own interval.
+    Trainings are drawn anew with replacement, then, for each one drawn, its clips likewise (Davison and Hinkley 1997,
+    "Bootstrap Methods", section 3.8): clips are of their training, those of one say nothing of another's. One training
+    with one clip is its own interval.
 
     Args:
         values: what was measured.
         trainings: of which training each value is, such as its seed.
-        clips: of which clip each value is. The same clips may stand with every training, or each have its own.
+        clips: of which of its training's clips each value is. A training with one name, such as None for what is
+            measured of all clips at once, has no draw of clips.
         resamples: number of draws.
         seed: of the draws.
         level: share of the draws' means that lie inside.
@@ -109,19 +111,25 @@ def crossed_interval(
         raise ValueError(
             f"got {sample.size} values, {len(trainings)} trainings, {len(clips)} clips, wanted one of each"
         )
-    rng = np.random.default_rng(seed)
-    weights = _times_drawn(rng, trainings, resamples) * _times_drawn(rng, clips, resamples)
-    weights = weights[weights.any(axis=1)]  # clips of their own may leave a draw with nothing
+    weights = _times_drawn(np.random.default_rng(seed), trainings, clips, resamples)
     low, high = np.quantile(weights @ sample / weights.sum(axis=1), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(sample.mean()), float(low), float(high), sample.size)
 
 
-def _times_drawn(rng: np.random.Generator, names: Sequence[Hashable], resamples: int) -> np.ndarray:
-    """How often the name of each value was drawn, [resamples, values]."""
-    numbers = _numbers(names)
-    count = max(numbers) + 1
-    drawn = rng.multinomial(count, np.full(count, 1 / count), resamples)
-    return drawn[:, numbers].astype(np.float64)
+def _times_drawn(
+    rng: np.random.Generator, trainings: Sequence[Hashable], clips: Sequence[Hashable], resamples: int
+) -> np.ndarray:
+    """How often the clip of each value was drawn, with its training, [resamples, values]."""
+    names = list(dict.fromkeys(trainings))
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
+    weights = np.empty((resamples, len(trainings)))
+    for times, name in zip(drawn.T, names, strict=True):
+        own = [place for place, training in enumerate(trainings) if training == name]
+        numbers = {clip: number for number, clip in enumerate(dict.fromkeys(clips[place] for place in own))}
+        # As many draws of all clips as the training was drawn, which are one multinomial together.
+        counts = rng.multinomial(times * len(numbers), np.full(len(numbers), 1 / len(numbers)))
+        weights[:, own] = counts[:, [numbers[clips[place]] for place in own]]
+    return weights
 
 
 def _numbers(names: Iterable[Hashable]) -> list[int]:

@@ -51,8 +51,25 @@ def test_what_was_not_measured_is_said() -> None:
     assert verdict(trials(a=1.0)) == verdict(Trials([])) == "not measured"
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("clips", [(0, 1), (None,)])
+def test_fewer_than_three_trainings_decide_nothing(seeds: int, clips: tuple[int | None, ...]) -> None:
+    """Nor does one side of three: what it is compared with may have been trained once."""
+    rows = [
+        Trial(seed, name, None, "epe", clip, mean)
+        for seed in range(seeds)
+        for name, mean in (("a", 1.0), ("b", 2.0))
+        for clip in clips
+    ]
+    assert verdict(Trials.of(rows)) == "too few trainings"
+    more = [Trial(seed, "b", None, "epe", clip, 2.0) for seed in range(seeds, 3) for clip in clips]
+    assert verdict(Trials.of([*rows, *more])) == "too few trainings"
+    more += [Trial(seed, "a", None, "epe", clip, 1.0) for seed in range(seeds, 3) for clip in clips]
+    assert verdict(Trials.of([*rows, *more])) == "shows"
+
+
 def test_a_side_may_be_at_either_end_of_the_axis() -> None:
-    rows = [Trial(0, "a", x, "epe", 0, value) for x, value in ((0.5, 1.0), (0.9, 3.0))]
+    rows = [Trial(seed, "a", x, "epe", 0, value) for seed in range(3) for x, value in ((0.5, 1.0), (0.9, 3.0))]
     found = judge(Comparison("epe", Side("a", "first"), Side("a", "last"), False), Trials.of(rows))
     assert found.better is not None
     assert found.worse is not None
