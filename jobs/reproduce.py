@@ -15,9 +15,10 @@ from equivdm.video.photographs import load_photographs
 from jobs.paper import Size, paper_studies
 from jobs.show import console, say, show_summary
 from pipelines import reproduce
+from pipelines.batch import count
 from pipelines.config import ReproduceJob, StudyConfig
 from pipelines.reproducing.items import count_models, measurement_items
-from pipelines.reproducing.publish import write_page
+from pipelines.reproducing.publish import Heading, write_page
 from pipelines.settings import ReproduceWork, Resources, StoreConfig
 from pipelines.store import open_store
 
@@ -52,8 +53,7 @@ class ReproduceOptions:
     @property
     def command(self) -> str:
         """The command line, without experiments: what makes the whole page."""
-        file = Path(self.autoencoder).name if self.autoencoder else None
-        given = [("--size", self.size, "cpu"), ("--seeds", self.seeds, None), ("--autoencoder", file, None)]
+        given = [("--size", self.size, "cpu"), ("--seeds", self.seeds, None), ("--autoencoder", self.autoencoder, None)]
         return " ".join(
             ["equivdm reproduce", *(f"{name} {value}" for name, value, default in given if value != default)]
         )
@@ -69,12 +69,16 @@ def run(options: ReproduceOptions) -> int:
     if options.list:
         console().print(_listed(studies))
         return 0
-    load_photographs()  # or every model would fail for want of them
     job = job_of(studies, options)
+    table, items = reproduce.inputs(job, open_store(job.store))
+    if count(items.keys, table.states())["pending"]:
+        load_photographs()  # or every model would fail for want of them
     code = show_summary(reproduce.run(job))
     say(f"job, for status, audit and quarantine: {_written(job, options.out)}")
     every = job_of(studies_of(options), options)
-    page = write_page(every, open_store(job.store), options.page or options.out / "results.md", options.command)
+    heading = Heading(options.command, trial_run=options.size == "tiny")
+    path = options.page or options.out / "results.md"
+    page = write_page(every, open_store(job.store), path, heading, kept=options.page is not None)
     say(f"page: {page}")
     return code
 

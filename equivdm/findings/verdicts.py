@@ -66,7 +66,7 @@ def judge(comparison: Comparison, trials: Trials) -> Finding:
     better; it is the other way where they do not overlap in the other direction, the factor left out; else it does not
     show.
     """
-    places = [_place(trials, comparison.metric, side) for side in (comparison.better, comparison.worse)]
+    places = [place_of(trials, comparison.metric, side) for side in (comparison.better, comparison.worse)]
     better, worse = (trials.means.get(place) if place else None for place in places)
     if better is None or worse is None:
         return Finding(comparison, "not measured", better, worse)
@@ -93,7 +93,8 @@ def _above(one: Interval, other: Interval, sign: int, scale: float) -> bool:
     return low > max(sign * scale * other.low, sign * scale * other.high)
 
 
-def _place(trials: Trials, metric: str, side: Side) -> Place | None:
+def place_of(trials: Trials, metric: str, side: Side) -> Place | None:
+    """Return where the mean of a side is; None where the variant has no place at all."""
     places = trials.places(metric, side.variant)
     x = {"first": places[:1], "last": places[-1:]}[side.x] if isinstance(side.x, str) else [side.x]
     return Place(metric, side.variant, x[0]) if x else None

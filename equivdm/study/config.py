@@ -26,7 +26,7 @@ class DataSpec(Config):
     train: int = Field(default=96, ge=1)
     """Clips to train on."""
     held_out: int = Field(default=12, ge=1)
-    """Clips to measure on, of other photographs' cuttings and other motion."""
+    """Clips to measure on: other cuttings of the same photographs, under other motion."""
     control: ControlConfig = ControlConfig(kind="soft_edge")
     """The dense condition."""
 

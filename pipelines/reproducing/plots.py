@@ -6,7 +6,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equivdm.findings.page import Result
+from equivdm.findings.result import Result
+from equivdm.findings.bars import DRIVING
 from equivdm.findings.readings import reading_of
 from equivdm.findings.trials import Place, Trials
 
@@ -19,9 +20,6 @@ INK, FAINT = "#808080", "#80808055"
 
 COLOURS = ("#2F86CC", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's, which the colour-blind tell apart, with a lighter blue for dark pages; faint ones come last."""
-
-DRIVING = "driving"
-"""The variant that others are measured beside."""
 
 PANELS = 6
 """Metrics that are drawn, those with a better side first."""

@@ -1,5 +1,10 @@
 """What a store knows of experiments."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
 from equivdm.arrays import Frames
 from equivdm.findings.trials import Trial
 from pipelines.config import ReproduceJob, StudyConfig
@@ -31,10 +36,29 @@ def _ended(rows: list[Row]) -> Ended:
     return Ended(first["seconds"], first["machine"], day, numbers, first["notes"] or ())
 
 
-def wall_seconds(store: Store) -> float | None:
-    """Return the time of all runs that did something, start-up and queues among it; None where there was none."""
-    runs = [record.wall_s for record in read_records(store, "reproduce") if record.counts.get("new")]
+def wall_seconds(config: ReproduceJob, store: Store) -> float | None:
+    """Return the time of all runs that worked on these experiments, start-up and queues among it.
+
+    None where there was none, or one was of other specs too, or of a part of these seeds: what of its time was theirs
+    is not known.
+    """
+    wanted = {study.experiment: study for study in config.studies}
+    runs = list[float]()
+    for record in read_records(store, "reproduce"):
+        given = _studies(record.config)
+        if record.counts.get("new") and any(wanted.get(each.experiment) == each for each in given):
+            if not all(wanted.get(each.experiment) == each for each in given):
+                return None
+            runs.append(record.wall_s)
     return sum(runs) if runs else None
+
+
+def _studies(config: Mapping[str, Any]) -> Sequence[StudyConfig]:
+    """Return the experiments of a run; none where an older one's cannot be read today."""
+    try:
+        return ReproduceJob.model_validate(config).studies
+    except ValidationError:
+        return ()
 
 
 def footage(study: StudyConfig, store: Store) -> dict[str, list[Frames]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from equivdm.findings.page import About, Result
+from equivdm.findings.result import About, Result
 from equivdm.findings.trials import Trial, Trials
 from equivdm.study.experiments import EXPERIMENTS
 from pipelines.config import StudyConfig
@@ -38,14 +38,15 @@ def result_of(study: StudyConfig, ended: Mapping[str, Ended], command: str) -> R
         metrics=experiment.metrics,
         trials=Trials.of(number for each in measured for number in each.numbers),
         command=command,
+        wanted=study.seeds,
         seconds=sum(each.seconds for each in (*measured, *used)),
         models=len(models),
         notes=list(dict.fromkeys(note for each in measured for note in each.notes)),
     )
 
 
-def about(ended: Mapping[str, Ended], command: str, wall_seconds: float | None = None) -> About:
-    """Return what holds for all that has ended."""
+def about(ended: Mapping[str, Ended], command: str, trial_run: bool, wall_seconds: float | None = None) -> About:
+    """Return what holds for all that has ended; `trial_run` says that its numbers say nothing."""
     dates = sorted(each.date for each in ended.values()) or ["never"]
     return About(
         machines=sorted({each.machine for each in ended.values()}),
@@ -53,4 +54,5 @@ def about(ended: Mapping[str, Ended], command: str, wall_seconds: float | None =
         seconds=sum(each.seconds for each in ended.values()),
         wall_seconds=wall_seconds,
         command=command,
+        trial_run=trial_run,
     )

@@ -3,7 +3,9 @@
 import re
 
 from equivdm.findings.claims import CLAIMS
-from equivdm.findings.page import About, Result, cell, render
+from equivdm.findings.page import render
+from equivdm.findings.result import About, Result
+from equivdm.findings.tables import cell
 from equivdm.findings.trials import Trial, Trials
 from equivdm.metrics.bootstrap import Interval
 
@@ -12,7 +14,7 @@ ABOUT = About(("A processor (2 CPUs)",), ("2026-01-01", "2026-01-02"), 1234.5, 7
 
 def result(trials: Trials, name: str = "steps", axis: str | None = "sampler steps") -> Result:
     """An experiment with two metrics."""
-    return Result(name, "Title", "Claim.", axis, ("cf_psnr", "epe"), trials, f"equivdm reproduce {name}", 12.0, 9)
+    return Result(name, "Title", "Claim.", axis, ("cf_psnr", "epe"), trials, f"equivdm reproduce {name}", 3, 12.0, 9)
 
 
 def few_steps(warped: float, independent: float) -> Trials:
@@ -31,10 +33,10 @@ def few_steps(warped: float, independent: float) -> Trials:
 
 def test_the_bars_stand_first_with_their_verdicts() -> None:
     page = render([result(few_steps(25.0, 21.0))], ABOUT)
-    bars = page[page.index("## The bars") : page.index("They are of")].splitlines()
+    bars = page[page.index("## The bars") : page.index("### Bar 1")].splitlines()
     verdicts = [re.findall(r"\*\*(.+?)\*\*", line) for line in bars if line.startswith("| ")][1:]
     assert verdicts == [["shows"], ["not measured"], ["not measured"]]
-    assert "**the other way**" in render([result(few_steps(21.0, 25.0))], ABOUT).partition("They are of")[0]
+    assert "**the other way**" in render([result(few_steps(21.0, 25.0))], ABOUT).partition("### Bar 1")[0]
 
 
 def test_a_table_has_a_row_a_place_and_a_column_a_variant() -> None:
@@ -59,7 +61,7 @@ def test_without_an_axis_a_table_has_a_column_a_metric() -> None:
 def test_what_was_not_run_says_how_to_run_it() -> None:
     page = render([result(Trials([]))], ABOUT)
     assert "Not measured. `equivdm reproduce steps` measures it." in page
-    assert f"| 0 | 0 | 0 | {len(CLAIMS['steps'].comparisons)} |" in page
+    assert f"| 0 | 0 | 0 | 0 | {len(CLAIMS['steps'].comparisons)} |" in page
 
 
 def test_machine_date_and_times_are_told() -> None:

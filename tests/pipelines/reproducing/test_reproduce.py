@@ -14,7 +14,7 @@ from pipelines.audit import audit
 from pipelines.batch import commit, waves
 from pipelines.config import ReproduceJob, StudyConfig
 from pipelines.reproducing import worker
-from pipelines.reproducing.publish import PICTURES, write_page
+from pipelines.reproducing.publish import PICTURES, Heading, write_page
 from pipelines.reproducing.results import read_ended
 from pipelines.reproducing.summary import result_of
 from pipelines.settings import StoreConfig
@@ -81,7 +81,7 @@ def test_a_changed_sampler_measures_again_with_the_same_models(job: ReproduceJob
 @pytest.mark.ray
 def test_the_page_says_what_the_table_says(job: ReproduceJob, tmp_path: Path) -> None:
     store, (study,) = open_store(job.store), job.studies
-    page = write_page(job, store, tmp_path / "results.md", "equivdm reproduce").read_text()
+    page = write_page(job, store, tmp_path / "results.md", Heading("equivdm reproduce")).read_text()
     links = re.findall(r'(?:\]\(|src=")(images/[^)"]+)', page)
     assert {Path(link).suffix for link in links} == {".png", ".mp4"}
     assert all((tmp_path / link).stat().st_size for link in links)
