@@ -7,6 +7,7 @@ OUT ?= out/demo
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
 RESULTS ?= benchmarks/results
 REPRODUCTION ?= out/reproduce-gpu
+AUTOENCODER ?=
 LIMIT ?= 540
 
 .PHONY: help setup demo test test-slow gpu-check gpu-reproduce check format clean
@@ -49,7 +50,10 @@ gpu-check: ## Run the tests and benchmarks that need a GPU; results as text in b
 # Killed or stopped, the same command goes on. The results are text that names the machine.
 gpu-reproduce: ## Put the paper's claims to the test on a GPU, in pieces of LIMIT seconds; no Ray is needed
 	@$(GPU_PYTHON) -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "no CUDA device here: make gpu-reproduce needs one")'
-	PYTHONPATH=. TRITON_INTERPRET=0 $(GPU_PYTHON) -m benchmarks.reproduce --size gpu --out $(REPRODUCTION) --seconds $(LIMIT)
+	@$(GPU_PYTHON) -c 'import cv2, einops, jaxtyping, numba, pydantic, safetensors, yaml' \
+	  || { echo "make gpu-reproduce needs: pip install opencv-python-headless einops jaxtyping numba pydantic safetensors PyYAML" >&2; exit 2; }
+	PYTHONPATH=. TRITON_INTERPRET=0 $(GPU_PYTHON) -m benchmarks.reproduce --size gpu --out $(REPRODUCTION) --seconds $(LIMIT) \
+	  $(if $(AUTOENCODER),--autoencoder $(AUTOENCODER))
 	@mkdir -p $(RESULTS) && cp $(REPRODUCTION)/reproduce_gpu.md $(RESULTS)/
 
 check: setup ## Format, lint, types, direction of imports

@@ -25,6 +25,11 @@ class Shelf:
         """Folder of the generated clips."""
         return self.root / "clips"
 
+    @property
+    def photographs(self) -> Path:
+        """Folder of the photographs that clips are made of, where packages are absent."""
+        return self.root / "photographs"
+
     def has(self, key: str) -> bool:
         """Whether an item is done."""
         return self._notes(key).exists()
@@ -38,6 +43,18 @@ class Shelf:
         told = {"seconds": ended.seconds, "machine": ended.machine, "date": ended.date, "notes": list(ended.notes)}
         told["numbers"] = [number._asdict() for number in ended.numbers]
         _write(self._notes(key), json.dumps(told).encode())
+
+    def begin(self, key: str) -> None:
+        """Note that an item is begun once more."""
+        _write(self.begun(key), str(self.attempts(key) + 1).encode())
+
+    def attempts(self, key: str) -> int:
+        """Return how many calls have begun an item."""
+        return int(self.begun(key).read_text()) if self.begun(key).exists() else 0
+
+    def begun(self, key: str) -> Path:
+        """Return the file of that number."""
+        return self.root / "items" / f"{key}.attempts"
 
     def weights(self, key: str) -> "State":
         """Return a model's weights."""

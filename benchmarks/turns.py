@@ -1,13 +1,13 @@
 """The items of experiments in the order of their needs, and whether the next one ends in time."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from benchmarks.shelf import Shelf
+from equivdm.errors import EquivdmError
 from equivdm.findings.trials import Trial
 from equivdm.machine import machine_name
-from equivdm.study.clips import build_clips
 from equivdm.study.experiments import EXPERIMENTS
 from equivdm.study.models import make_model, open_network
 from pipelines.config import StudyConfig
@@ -15,6 +15,9 @@ from pipelines.reproducing.items import MeasurementItem, ModelItem, measurement_
 from pipelines.reproducing.summary import Ended
 
 Item = ModelItem | MeasurementItem
+
+ATTEMPTS = 2
+"""Calls that may begin an item."""
 
 SLACK = 1.3
 """An item may take so many times as long as the slowest of its kind."""
@@ -30,6 +33,9 @@ def work(items: Sequence[Item], shelf: Shelf, limit_s: float) -> int:
     """Do what is not done, in order, as long as it ends within the limit; one item at least. Returns how many are left.
 
     A killed call loses the item that it was at.
+
+    Raises:
+        EquivdmError: for an item that `ATTEMPTS` calls have begun and none has ended: it takes longer than they last.
     """
     pace, ended = Pace(limit_s), shelf.ended(item.key for item in items)
     for item in items:
@@ -39,6 +45,12 @@ def work(items: Sequence[Item], shelf: Shelf, limit_s: float) -> int:
     for number, item in enumerate(pending):
         if number and not pace.allows(item):
             return len(pending) - number
+        if shelf.attempts(item.key) >= ATTEMPTS:
+            raise EquivdmError(
+                f"{item.name}: got {ATTEMPTS} calls that began it and ended before it did, wanted one that ends it: "
+                f"give more seconds, or remove {shelf.begun(item.key)} to try again"
+            )
+        shelf.begin(item.key)
         seconds = do(item, shelf).seconds
         pace.saw(item, seconds)
         print(f"{pace.elapsed_s:6.0f} s  {item.name}: {seconds:.1f} s", flush=True)
@@ -60,16 +72,6 @@ def do(item: Item, shelf: Shelf) -> Ended:
     ended = Ended(seconds, machine_name(device), day, numbers, notes)
     shelf.put(item.key, ended, state)
     return ended
-
-
-def prepare(items: Iterable[Item], shelf: Shelf) -> None:
-    """Draw the clips of all items."""
-    wanted = {(spec.data, spec.seed) for item in items if isinstance(item, ModelItem) for spec in [item.spec]}
-    measured = [item for item in items if isinstance(item, MeasurementItem)]
-    wanted |= {(data, item.seed) for item in measured for data in EXPERIMENTS[item.experiment].data(item.spec)}
-    for data, seed in sorted(wanted, key=str):
-        build_clips(data, seed, shelf.clips)
-        print(f"clips: {data.kind}, seed {seed}", flush=True)
 
 
 class Pace:

@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from equivdm.study.experiments import EXPERIMENTS
-from equivdm.video.photographs import load_photographs
+from equivdm.video.photographs import check_photographs
 from jobs.paper import Size, paper_studies
 from jobs.show import console, say, show_summary
 from pipelines import reproduce
@@ -72,7 +72,7 @@ def run(options: ReproduceOptions) -> int:
     job = job_of(studies, options)
     table, items = reproduce.inputs(job, open_store(job.store))
     if count(items.keys, table.states())["pending"]:
-        load_photographs()  # or every model would fail for want of them
+        check_photographs()  # or every model would fail for want of them
     code = show_summary(reproduce.run(job))
     say(f"job, for status, audit and quarantine: {_written(job, options.out)}")
     every = job_of(studies_of(options), options)

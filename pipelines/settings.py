@@ -146,7 +146,10 @@ class RenderWork(Config):
 
 
 class ReproduceWork(Config):
-    """How models and measurements of experiments are spread and retried. None of it can change a result."""
+    """How models and measurements of experiments are spread and retried.
+
+    Another number of CPUs is another number of threads, which may add in another order: numbers then differ in their
+    last digits, and keys do not tell. Nothing else here can change a result."""
 
     model: Resources = Resources()
     """Of making a model."""

@@ -87,9 +87,18 @@ _BLUR = (
     "in it."
 )
 _OF_MODEL_AND_INPUT = (
-    "Each model is asked about noise of its own law, so that the error is of model and input together. A model that was "
-    "trained on independent noise and is asked about warped noise tells how much of it the input does alone: where that "
-    "is about as equivariant, this mostly measures the input, not what the training has learnt."
+    "Each model is asked about noise of its own law, so that the error is of model and input together. A model that "
+    "was trained on independent noise and is asked about warped noise tells how much of it the input does alone: where "
+    "that is about as equivariant, this mostly measures the input, not what the training has learnt."
+)
+_SAME_CELLS = (
+    "The latents have cells of 8 pixels, and a point between centres is interpolated, which changes with the size of "
+    'the cells. So they are compared with pixels and noise on cells of 8 pixels. "Much more" is taken for '
+    f"{_MUCH_MORE:g} times at least."
+)
+_ABSOLUTE = (
+    "Both are absolute: a path that ends in a video of low contrast is shorter, and bends less. Read them beside the "
+    "contrast of the ends, and beside the distance of the same noise to the driving clip, which no model is in."
 )
 
 CLAIMS: Mapping[str, Claims] = {
@@ -104,9 +113,7 @@ CLAIMS: Mapping[str, Claims] = {
     ),
     "tracked_points": Claims(
         [_compare("track_variation", Side(steady), _TAEF2, factor=_MUCH_MORE) for steady in _STEADY],
-        note="The latents have cells of 8 pixels, and a point between centres is interpolated, which changes with the "
-        'size of the cells. So they are compared with pixels and noise on cells of 8 pixels, too. "Much more" is '
-        f"taken for {_MUCH_MORE:g} times at least.",
+        note=_SAME_CELLS,
     ),
     "beta": Claims(
         [
@@ -119,8 +126,7 @@ CLAIMS: Mapping[str, Claims] = {
     ),
     "trajectories": Claims(
         _in_both(*_PAIR, metrics=("straightness", "noise_to_video_distance")),
-        note="Both are absolute: a path that ends in a video of low contrast is shorter, and bends less. Read them beside "
-        "the contrast of the ends, and beside the distance of the same noise to the driving clip, which no model is in.",
+        note=_ABSOLUTE,
     ),
     "steps": Claims(
         [*FEW_STEPS, *SAME_STEPS, *_in_both(*_PAIR, metrics=("frechet_random_features",), at=(4.0, 32.0))],

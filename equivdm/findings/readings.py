@@ -36,6 +36,7 @@ READINGS: Mapping[str, Reading] = {
     "equivariance_error_subpixel": Reading("equivariance error, sub-pixel shifts", "", False),
     "track_variation": Reading("variation along tracked points", "", False),
     "straightness": Reading("deviation from a straight path", "", False),
+    "noise_to_driving_distance": Reading("noise-to-driving distance", "", None),
     "noise_to_video_distance": Reading("noise-to-video distance", "", False),
 }
 

@@ -1,10 +1,16 @@
-"""Photographs that come along with scikit-image and scikit-learn, as textures of scenes; nothing is downloaded."""
+"""Photographs that come along with scikit-image and scikit-learn, as textures of scenes; nothing is downloaded.
 
+Where these packages are absent, a folder of the files does: its name is taken from `EQUIVDM_PHOTOGRAPHS`.
+"""
+
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,6 +36,12 @@ PHOTOGRAPHS: Mapping[str, tuple[str, str]] = {
     "flower": ("sklearn.datasets.images", "flower.jpg"),
 }
 """Name to package and file."""
+
+SHA256 = "ab67d5916c928274deb8deb398008cb8eee6ef034f78dfc168b7e60767701b1b"
+"""Of the bytes of all files behind each other, in the order of their names: what generated clips are known by."""
+
+FOLDER = "EQUIVDM_PHOTOGRAPHS"
+"""Variable of the environment that names a folder of the files, written by `write_photographs`."""
 
 SHARE = (0.45, 1.0)
 """A canvas is a cutting of the photograph, its longer side such a share of the photograph's shorter one."""
@@ -60,18 +72,41 @@ class Photographic:
 @cache
 def load_photographs() -> Mapping[str, np.ndarray]:
     """Return every photograph, 8-bit RGB of its own size. Raises UsageError where a package that has them is absent."""
-    for package in ("skimage", "sklearn"):
-        if find_spec(package) is None:
-            raise UsageError(
-                f"photographs: got no package {package}, wanted it: pip install 'equivdm[photographs]'"
-            )
-    return {name: _read(*place) for name, place in PHOTOGRAPHS.items()}
+    return {name: _decoded(data) for name, data in _files().items()}
 
 
-def _read(package: str, file: str) -> Picture:
-    data = np.frombuffer(files(package).joinpath(file).read_bytes(), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    assert picture is not None, file
+def check_photographs() -> None:
+    """Raise UsageError where photographs are absent, or others than those that keys of measurements are made of."""
+    found = _files()
+    got = hashlib.sha256(b"".join(found[name] for name in sorted(found))).hexdigest()
+    if got != SHA256:
+        raise UsageError(
+            f"photographs: got files of sha256 {got[:12]}..., wanted {SHA256[:12]}...: install the versions of "
+            "scikit-image and scikit-learn in constraints.txt"
+        )
+
+
+def write_photographs(folder: Path) -> None:
+    """Write the files, 4 MB, for a machine without the packages. Raises UsageError where they are absent here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in _files().items():
+        (folder / PHOTOGRAPHS[name][1]).write_bytes(data)
+
+
+def _files() -> Mapping[str, bytes]:
+    """Return the files by name."""
+    absent = [package for package in ("skimage", "sklearn") if find_spec(package) is None]
+    if not absent:
+        return {name: files(package).joinpath(file).read_bytes() for name, (package, file) in PHOTOGRAPHS.items()}
+    folder = os.environ.get(FOLDER)
+    if folder is None or not Path(folder).is_dir():
+        raise UsageError(f"photographs: got no package {absent[0]}: pip install 'equivdm[photographs]'")
+    return {name: Path(folder, file).read_bytes() for name, (_, file) in PHOTOGRAPHS.items()}
+
+
+def _decoded(data: bytes) -> Picture:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None, "a file of PHOTOGRAPHS is no picture"
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 

@@ -5,15 +5,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from equivdm.errors import UsageError
+from equivdm.study.clips import VERSION
 from equivdm.study.config import ExperimentSpec, ModelSpec, in_order
 from equivdm.study.experiments import EXPERIMENTS
+from equivdm.video.photographs import SHA256
 from pipelines.config import StudyConfig
 from pipelines.identity import content_id, item_key
 
 MODELS_VERSION = 1
 """Raised when the same spec would give other weights."""
 
-MEASUREMENTS_VERSION = 1
+MEASUREMENTS_VERSION = 2
 """Raised when the same spec and weights would give other numbers."""
 
 
@@ -70,7 +72,8 @@ class MeasurementItem:
         spec = self.spec.model_dump(mode="json", exclude={"device", "autoencoder"})
         spec["autoencoder"] = _bytes_of(self.spec.autoencoder)
         models = [model_key(each) for each in self.asked]
-        return item_key("measurement", MEASUREMENTS_VERSION, self.experiment, self.seed, spec, models)
+        clips = [VERSION, SHA256]
+        return item_key("measurement", MEASUREMENTS_VERSION, clips, self.experiment, self.seed, spec, models)
 
     @property
     def name(self) -> str:

@@ -6,9 +6,9 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equivdm.findings.result import Result
 from equivdm.findings.bars import DRIVING
 from equivdm.findings.readings import reading_of
+from equivdm.findings.result import Result
 from equivdm.findings.trials import Place, Trials
 
 if TYPE_CHECKING:

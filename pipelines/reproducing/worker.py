@@ -57,7 +57,8 @@ def _measured(row: Row, store: Store, needs: Resources) -> Row:
     networks = {spec.key: open_network(spec, _read(store, spec), device) for spec in item.asked}
     found = EXPERIMENTS[item.experiment].measure(item.spec, item.seed, networks, clips_folder(store))
     common = {"machine": machine_name(device), "notes": list(found.notes)}
-    numbers = [{**common, **number._asdict()} for number in found.rows]
+    # An experiment that has left out everything still says why, by a row without a number.
+    numbers = [{**common, **number._asdict()} for number in found.rows] or [common]
     return {"numbers": numbers} | put(row, store.table("footage"), row["key"], videos=_footage(found))
 
 

@@ -1,10 +1,11 @@
 """Figure 2: how values change along tracked points, in pixels, in latents, in noise. It needs no model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,14 +30,16 @@ def models(spec: ExperimentSpec, seed: int) -> list[ModelSpec]:
 
 
 def measure(spec: ExperimentSpec, seed: int, networks: Networks, folder: Path) -> Measured:
-    """Variation along points that stay visible."""
+    """Variation along points that stay visible; of pixels and noise on the cells of the autoencoder, too."""
     clips = build_clips(spec.tracked, seed, folder).held_out
     laws = {
         "warped noise": NoiseSpec(beta=1.0),
         f"warped noise, beta {spec.beta:g}": NoiseSpec(beta=spec.beta),
         "independent noise": INDEPENDENT,
     }
-    noises = {name: Noise(law, clips, seed) for name, law in laws.items()}
+    coarse = [replace(clip, latents=_means(clip, STRIDE)) for clip in clips]
+    noises = {name: (Noise(law, clips, seed), GEOMETRY.space_stride) for name, law in laws.items()}
+    noises |= {f"{name}, cells of {STRIDE} px": (Noise(law, coarse, seed), STRIDE) for name, law in laws.items()}
     encoder = load_encoder(spec.autoencoder) if spec.autoencoder else None
     rows, notes = list[Row](), list[str]()
     for number, clip in enumerate(clips):
@@ -44,8 +47,11 @@ def measure(spec: ExperimentSpec, seed: int, networks: Networks, folder: Path) -
         if not len(points):
             notes.append(f"clip {number}: no point stays visible throughout; it is left out")
             continue
-        drawn = {name: noise(number, derive_seed(seed, "tracked", number)) for name, noise in noises.items()}
-        for variant, (values, stride) in {**_of_clip(clip, encoder), **_on_grid(drawn)}.items():
+        drawn = {
+            name: (noise(number, derive_seed(seed, "tracked", number)).transpose(0, 1), stride)
+            for name, (noise, stride) in noises.items()
+        }
+        for variant, (values, stride) in {**_of_clip(clip, encoder), **drawn}.items():
             # The pixel p lies at (p + 0.5) / stride - 0.5 of a grid with cells of `stride` pixels.
             places = (points + 0.5) / stride - 0.5
             rows.append(Row(variant, None, "track_variation", number, track_variation(values, places)))
@@ -57,16 +63,17 @@ def measure(spec: ExperimentSpec, seed: int, networks: Networks, folder: Path) -
 def _of_clip(clip: Clip, encoder: TaesdEncoder | None) -> Mapping[str, tuple[Values, int]]:
     """Pixels and latents, each with the pixels of a cell's side."""
     pixels = rearrange(to_model_range(clip.frames), "c t h w -> t c h w")
-    found = {"pixels": (pixels, 1), **_on_grid({"means of 2 x 2 pixels": clip.latents})}
+    found = {"pixels": (pixels, 1)}
+    for side in (GEOMETRY.space_stride, STRIDE):
+        found[f"means of {side} x {side} pixels"] = (_means(clip, side).transpose(0, 1), side)
     if encoder is not None:
         with torch.inference_mode():
             found["latents of TAEF2"] = (torch.cat([encoder((each[None] + 1) / 2) for each in pixels]), STRIDE)
     return found
 
 
-def _on_grid(latents: Mapping[str, Float[Tensor, "channels time rows columns"]]) -> Mapping[str, tuple[Values, int]]:
-    stride = GEOMETRY.space_stride
-    return {name: (rearrange(each, "c t h w -> t c h w"), stride) for name, each in latents.items()}
+def _means(clip: Clip, side: int) -> Float[Tensor, "channels time rows columns"]:
+    return reduce(to_model_range(clip.frames), "c t (h p) (w q) -> c t h w", "mean", p=side, q=side)
 
 
 TRACKED_POINTS = Experiment(

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import torch
 
+from equivdm.arrays import Frames
 from equivdm.backbones.base import Conditions, Denoiser
+from equivdm.metrics import Case
+from equivdm.metrics import measure as measure_video
 from equivdm.metrics.trajectory import noise_to_video_distance, straightness
 from equivdm.study.asking import Asked, sample_clips
 from equivdm.study.clips import Clip, build_clips
@@ -35,13 +38,17 @@ class Recorder:
 
 
 def measure(spec: ExperimentSpec, seed: int, networks: Networks, folder: Path) -> Measured:
-    """Paths of both models by as many Euler steps as the sweep of steps has at most."""
+    """Paths of both models by as many Euler steps as the sweep of steps has at most.
+
+    With what shortens them beside the model: the contrast of where they end, and how far the noise is from the driving
+    clip.
+    """
     clips, rows = build_clips(spec.scenes, seed, folder).held_out, list[Row]()
     for name, model in both(spec, seed).items():
         for condition in CONDITIONS:
             asked = ask(spec, model, networks, condition)
             rows += _of_paths(f"{name}, {condition}", asked, clips, spec)
-    return Measured(rows)
+    return Measured([*rows, *(_contrast("driving", number, clip.frames) for number, clip in enumerate(clips))])
 
 
 def _of_paths(variant: str, asked: Asked, clips: Sequence[Clip], spec: ExperimentSpec) -> Iterator[Row]:
@@ -55,6 +62,13 @@ def _of_paths(variant: str, asked: Asked, clips: Sequence[Clip], spec: Experimen
         yield Row(variant, None, "straightness", sampled.clip, straightness(path, velocities, times).item())
         distance = noise_to_video_distance(sampled.noise, sampled.latents).item()
         yield Row(variant, None, "noise_to_video_distance", sampled.clip, distance)
+        driving = noise_to_video_distance(sampled.noise, clips[sampled.clip].latents[None]).item()
+        yield Row(variant, None, "noise_to_driving_distance", sampled.clip, driving)
+        yield _contrast(variant, sampled.clip, sampled.frames)
+
+
+def _contrast(variant: str, number: int, frames: Frames) -> Row:
+    return Row(variant, None, "contrast", number, measure_video(Case(frames), ["contrast"])["contrast"])
 
 
 TRAJECTORIES = Experiment(
@@ -65,5 +79,5 @@ TRAJECTORIES = Experiment(
     axis=None,
     models=both_models,
     measure=measure,
-    metrics=("straightness", "noise_to_video_distance"),
+    metrics=("straightness", "noise_to_video_distance", "noise_to_driving_distance", "contrast"),
 )

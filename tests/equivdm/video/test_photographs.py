@@ -1,12 +1,21 @@
 """Photographs as textures of scenes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from equivdm.errors import UsageError
 from equivdm.flow import warp_back
 from equivdm.video import photographs
-from equivdm.video.photographs import Photographic, load_photographs
+from equivdm.video.photographs import (
+    FOLDER,
+    PHOTOGRAPHS,
+    Photographic,
+    check_photographs,
+    load_photographs,
+    write_photographs,
+)
 from equivdm.video.synthetic import render_scene
 
 
@@ -28,3 +37,20 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photographs, "find_spec", lambda name: None if name == "sklearn" else True)
     with pytest.raises(UsageError, match=r"sklearn.*pip install 'equivdm\[photographs\]'"):
         load_photographs()
+
+
+def test_a_folder_does_where_packages_are_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_photographs()
+    write_photographs(tmp_path)
+    load_photographs.cache_clear()
+    installed = load_photographs()
+    load_photographs.cache_clear()
+    monkeypatch.setattr(photographs, "find_spec", lambda name: None)
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    check_photographs()
+    assert all(np.array_equal(picture, installed[name]) for name, picture in load_photographs().items())
+    one, other = (tmp_path / PHOTOGRAPHS[name][1] for name in ("brick", "coins"))
+    other.write_bytes(one.read_bytes())
+    with pytest.raises(UsageError, match=r"photographs: got files of sha256 .*, wanted ab67d5916c92"):
+        check_photographs()
+    load_photographs.cache_clear()
