@@ -75,7 +75,8 @@ def _reading() -> list[str]:
         "",
         "Cross-frame PSNR compares each frame with the one before, moved along. Where a video is blurred or flat, "
         "frames differ less, and it rises though nothing moves better: read it beside sharpness and contrast, which "
-        "should be those of `driving`. Motion error is free of that, but blind to how a video looks.",
+        "should be those of `driving`. Motion error judges how things move, and is "
+        "blind to how they look.",
         "",
         "Held-out clips are other cuttings, colours and motion of the same "
         f"{len(PHOTOGRAPHS)} photographs that the training clips are "

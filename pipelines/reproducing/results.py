@@ -42,7 +42,7 @@ def wall_seconds(config: ReproduceJob, store: Store) -> float | None:
     None where there was none, or one was of other specs too, or of a part of these seeds: what of its time was theirs
     is not known.
     """
-    wanted = {study.experiment: study for study in config.studies}
+    wanted = {study.experiment: study for study in _portable(config)}
     runs = list[float]()
     for record in read_records(store, "reproduce"):
         given = _studies(record.config)
@@ -53,10 +53,18 @@ def wall_seconds(config: ReproduceJob, store: Store) -> float | None:
     return sum(runs) if runs else None
 
 
+def _portable(config: ReproduceJob) -> Sequence[StudyConfig]:
+    """Return the experiments without the path of the autoencoder, which may lie anywhere."""
+    return [
+        study.model_copy(update={"spec": study.spec.model_copy(update={"autoencoder": None})})
+        for study in config.studies
+    ]
+
+
 def _studies(config: Mapping[str, Any]) -> Sequence[StudyConfig]:
     """Return the experiments of a run; none where an older one's cannot be read today."""
     try:
-        return ReproduceJob.model_validate(config).studies
+        return _portable(ReproduceJob.model_validate(config))
     except ValidationError:
         return ()
 
