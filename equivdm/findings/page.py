@@ -101,8 +101,8 @@ def _section(result: Result) -> list[str]:
 
 def _sizes(result: Result) -> str:
     trials, done = result.trials, len(result.trials.seeds)
-    seeds = f"{done} seeds" if done == result.wanted else f"{done} of {result.wanted} seeds"
-    models = f"{result.models} models" if result.models else "no model"
+    seeds = _plural(done, "seed") if done == result.wanted else f"{done} of {_plural(result.wanted, 'seed')}"
+    models = _plural(result.models, "model") if result.models else "no model"
     return (
         f"`{result.command}`: {seeds}, {trials.clips} held-out clips each, {models}, {result.seconds:,.0f} s of "
         "computing."
@@ -122,6 +122,10 @@ def _tables(result: Result) -> list[str]:
 def comparisons_of(experiment: str) -> Sequence[Comparison]:
     """Return what an experiment must show; nothing is claimed of one that nobody has written comparisons for."""
     return CLAIMS[experiment].comparisons if experiment in CLAIMS else ()
+
+
+def _plural(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _capital(text: str) -> str:

@@ -60,7 +60,10 @@ def write_page(config: ReproduceJob, store: Store, path: Path, heading: Heading,
                 advance()
         if kept:
             _check_size(list(drawn.iterdir()))
-        shutil.copytree(drawn, path.parent / PICTURES, dirs_exist_ok=True)
+        folder = path.parent / PICTURES
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in drawn.iterdir():
+            shutil.copyfile(picture, folder / picture.name)
     told = about(ended, heading.command, heading.trial_run, wall_seconds(config, store))
     path.write_text(render(results, told), encoding="utf-8")
     return path

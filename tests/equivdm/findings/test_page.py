@@ -1,6 +1,7 @@
 """The page: every number in it is one that was measured."""
 
 import re
+from dataclasses import replace
 
 from equivdm.findings.claims import CLAIMS
 from equivdm.findings.page import render
@@ -77,3 +78,22 @@ def test_a_cell_has_as_many_figures_as_tell_the_ends_apart() -> None:
     assert cell(Interval(3.34e-6, 1.4e-6, 6.5e-6, 9)) == "3.3e-06 (1.4e-06 to 6.5e-06)"
     assert cell(Interval(0.0, 0.0, 0.0, 9)) == "0.0 (0.0 to 0.0)"
     assert cell(None) == "–"
+
+
+def test_a_bar_shows_how_both_sides_look_and_how_many_trainings_there_were() -> None:
+    """An unfinished study says so, and decides nothing."""
+    rows = [*few_steps(25.0, 21.0).rows]
+    rows += [row._replace(metric="sharpness", value=row.value / 5) for row in rows if row.metric == "cf_psnr"]
+    rows += [Trial(seed, "driving", None, "sharpness", 0, 9.0) for seed in range(3)]
+    page = render([result(Trials.of(rows))], ABOUT)
+    looks = page.partition("How both sides look:")[2].partition("## The claims")[0]
+    assert "| warped, no condition at 4 sampler steps | 5.0 (5.0 to 5.0) |" in looks
+    assert "| independent, no condition at 32 sampler steps | 4.2 (4.2 to 4.2) |" in looks
+    assert "| driving | 9.0 (9.0 to 9.0) |" in looks
+    part = render([result(Trials.of(row for row in rows if row.seed < 2))], ABOUT).partition("### Bar 1")[0]
+    assert "| 2 of 3 | **too few trainings** |" in part
+
+
+def test_a_trial_run_says_that_its_numbers_say_nothing() -> None:
+    assert "**These numbers say nothing.**" in render([], replace(ABOUT, trial_run=True))
+    assert "say nothing" not in render([], ABOUT)
