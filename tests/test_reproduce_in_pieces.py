@@ -3,9 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from benchmarks.reproduce import command_of, parse
 from benchmarks.shelf import Shelf
-from benchmarks.turns import Pace, items_of, prepare, work
+from benchmarks.turns import Pace, items_of, work
+from equivdm.errors import EquivdmError
 from equivdm.study.config import TINY
+from jobs.paper import paper_studies
 from pipelines.config import StudyConfig
 from pipelines.reproducing.items import ModelItem
 from pipelines.reproducing.summary import Ended
@@ -24,7 +29,6 @@ def found(shelf: Shelf) -> dict[str, Ended]:
 def test_pieces_come_to_the_same_numbers_as_one_call(tmp_path: Path) -> None:
     items, whole, pieces = items_of([STUDY]), Shelf(tmp_path / "whole"), Shelf(tmp_path / "pieces")
     assert work(items, whole, FOREVER) == 0
-    prepare(items, pieces)
     left = [work(items, pieces, 0.0) for _ in items]  # without time, a call does one item
     assert left == list(range(len(items)))[::-1]
     assert found(whole) == found(pieces)
@@ -50,3 +54,22 @@ def test_a_pace_knows_how_long_a_training_takes_by_its_updates() -> None:
     assert pace.allows(base)
     assert not pace.allows(longer)
     assert Pace(1.0).allows(tuned), "of what nobody has seen, nothing is known"
+
+
+@pytest.mark.parametrize("more", [[], ["--seeds", "5", "--autoencoder", "weights/taef2_encoder.pth"]])
+def test_the_command_of_a_page_is_one_that_makes_it(more: list[str]) -> None:
+    given = parse(["steps", "--size", "tiny", "--out", "somewhere", "--seconds", "60", *more])
+    again = parse(command_of(given).split()[3:])
+    assert vars(again) == {**vars(given), "experiments": [], "seconds": FOREVER}
+
+
+def test_an_item_that_was_begun_twice_is_refused_until_it_is_told_to_go_on(tmp_path: Path) -> None:
+    """Both calls were killed at it: nothing else is on the shelf."""
+    shelf, items = Shelf(tmp_path), items_of(paper_studies(["tracked_points"], size="tiny"))
+    for _ in range(2):
+        shelf.begin(items[0].key)
+    with pytest.raises(EquivdmError, match="tracked_points, seed 0: got 2 calls that began it"):
+        work(items, shelf, FOREVER)
+    shelf.begun(items[0].key).unlink()
+    assert work(items, shelf, FOREVER) == 0
+    assert shelf.ended([items[0].key])[items[0].key].numbers
