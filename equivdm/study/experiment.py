@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from equivdm.arrays import Frames
 from equivdm.backbones.base import DenoiserModule
-from equivdm.study.config import DataSpec, ExperimentSpec, ModelSpec
+from equivdm.study.config import ExperimentSpec, ModelSpec
 
 Networks = Mapping[str, DenoiserModule]
 """Models by `ModelSpec.key`, ready to be asked (eval mode, on the spec's device)."""
@@ -54,5 +54,3 @@ class Experiment:
     """
     metrics: Sequence[str]
     """Metrics of its rows, the most telling first."""
-    data: Callable[[ExperimentSpec], Sequence[DataSpec]] = lambda _: ()
-    """Clips that it measures on beside those of its models, to be drawn beforehand."""

@@ -104,5 +104,4 @@ THEOREM41 = Experiment(
         "equivariance_error_flip",
         "equivariance_error_subpixel",
     ),
-    data=lambda spec: [subpixel(spec)],
 )

@@ -84,5 +84,4 @@ TRACKED_POINTS = Experiment(
     models=models,
     measure=measure,
     metrics=("track_variation",),
-    data=lambda spec: [spec.tracked],
 )
