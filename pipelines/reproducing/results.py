@@ -46,7 +46,8 @@ def wall_seconds(config: ReproduceJob, store: Store) -> float | None:
     runs = list[float]()
     for record in read_records(store, "reproduce"):
         given = _studies(record.config)
-        if record.counts.get("new") and any(wanted.get(each.experiment) == each for each in given):
+        worked = record.counts.get("new") or record.status != "finished"  # what was stopped counts its last wave alone
+        if worked and any(wanted.get(each.experiment) == each for each in given):
             if not all(wanted.get(each.experiment) == each for each in given):
                 return None
             runs.append(record.wall_s)
