@@ -140,7 +140,7 @@ def test_a_lost_video_is_a_failed_row_and_costs_only_itself(job: RenderJob) -> N
     metrics = ("psnr", "ssim")  # other tests have measured the rest: of the same bytes, under another name
     summary = evaluate.run(EvaluateJob(store=job.store, ray=job.ray, renders=("broken",), metrics=metrics))
     assert (summary.counts["done"], summary.counts["quarantined"]) == (3 * 2, 1 * 2)
-    assert [(path, error) for path, error, _ in summary.failures] == [(f"broken/{row['path']}", "NotAVideo")]
+    assert [(path, error) for path, error, _ in summary.failures] == [(f"broken/{row['path']}", "DamagedVideo")]
 
 
 def test_guidance_changes_videos_and_a_solver_that_does_not_go_with_the_model_is_refused(job: RenderJob) -> None:
