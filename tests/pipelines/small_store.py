@@ -106,7 +106,7 @@ def _video(store: Store, name: str, path: str, clip: str, scene: Scene) -> dict[
     spoilt = scene.frames + rng.normal(0, 30 if name == "independent" else 8, scene.frames.shape)
     local = Path(store.root) / "scratch.mp4"
     write_video(str(local), np.clip(spoilt, 0, 255).astype(np.uint8), 12.0)
-    key = item_key(name, path)
+    key, digest = item_key(name, path), hashlib.sha256(local.read_bytes()).hexdigest()
     store.put(str(local), f"renders/{name}/{key}.mp4")
     local.unlink()
     return {
@@ -121,7 +121,7 @@ def _video(store: Store, name: str, path: str, clip: str, scene: Scene) -> dict[
         "seconds": 0.5,
         "created": START,
         "file": f"renders/{name}/{key}.mp4",
-        "sha256": key,
+        "sha256": digest,
         "fps": 12.0,
         "frames": len(scene.frames),
         "height": 64,
