@@ -80,7 +80,7 @@ def test_a_lost_file_is_seen_and_costs_the_others_nothing(job: EvaluateJob) -> N
 def test_what_another_flow_would_measure_is_pending(job: EvaluateJob) -> None:
     other = job.model_copy(update={"flow": job.flow.model_copy(update={"preset": "fast"})})
     summary = audit(other)
-    assert (summary.counts["done"], summary.counts["pending"]) == (0, 18)
+    assert (summary.counts["done"], summary.counts["pending"]) == (9, 9)  # half of the metrics need motion
     assert not summary.ok
 
 
@@ -93,7 +93,7 @@ def test_failures_are_told_with_their_reason(job: EvaluateJob) -> None:
         table.append([{**row, "attempt": 1}])
     summary = audit(other)
     assert summary.failures == [("equivdm/a.mp4", "OSError", "gone")] * 2
-    assert (summary.counts["pending"], summary.counts["quarantined"]) == (17, 1)
+    assert (summary.counts["pending"], summary.counts["quarantined"]) == (8, 1)
 
 
 @pytest.fixture
