@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import pyarrow as pa
 
@@ -68,24 +69,15 @@ def _clip_pair(video: Row, clip: Row, job: EvaluateJob) -> Pair:
     place = place_of(source if source.startswith("/") else f"s3://{source}", job.source)
     driving = Film(source, clip["video"], place, checked=True)
     frames = measured_frames(video["frames"], job)
-    return Pair(
-        name=video["name"],
-        path=video["path"],
+    return _pair(
+        video,
+        driving,
+        Laid(size),
+        tuple(clip["indices"][:frames]),
         clip=video["clip"],
-        driven_by=video["path"],
         caption=clip["caption"] or "",
-        fps=video["fps"],
-        frames=frames,
-        length=video["frames"],
-        generated=Film(video["file"], video["sha256"], checked=True),
-        driving=driving,
-        reference=driving,
-        indices=tuple(clip["indices"][:frames]),
-        laid=Laid(size),
-        laid_reference=Laid(size),
         motion={stage: clip[stage] for stage in ("motion", "plans") if clip[stage]},
         window=clip["window"],
-        video=video["key"],
     )
 
 
@@ -128,23 +120,33 @@ def _film_pair(video: Row, drive: Row, multiple: int, job: EvaluateJob) -> Pair:
     driving = Film(drive["source"], video["content"], place_of(made_by.source.root, made_by.source), checked=alone)
     size, display = (video["height"], video["width"]), (drive["height"], drive["width"])
     laid = Laid(size, display, made_by.frame.model_dump_json(), multiple)
-    frames = measured_frames(video["frames"], job)
+    return _pair(
+        video,
+        driving,
+        laid,
+        tuple(range(measured_frames(video["frames"], job))),
+        clip=clip_name(video["content"], video["path"]),
+        caption=video["caption"] or "",
+    )
+
+
+def _pair(video: Row, driving: Film, laid: Laid, indices: tuple[int, ...], **own: Any) -> Pair:
+    """Return a rendered video beside its driving one, which is what it should look like, too."""
     return Pair(
         name=video["name"],
         path=video["path"],
-        clip=clip_name(video["content"], video["path"]),
         driven_by=video["path"],
-        caption=video["caption"] or "",
         fps=video["fps"],
-        frames=frames,
+        frames=len(indices),
         length=video["frames"],
         generated=Film(video["file"], video["sha256"], checked=True),
         driving=driving,
         reference=driving,
-        indices=tuple(range(frames)),
+        indices=indices,
         laid=laid,
         laid_reference=laid,
         video=video["key"],
+        **own,
     )
 
 
