@@ -12,8 +12,8 @@ Verdict = Literal["shows", "does not show", "the other way", "too few trainings"
 LEAST_TRAININGS = 3
 """Seeds that both sides of a comparison need: fewer know little or nothing of how trainings differ."""
 
-Where = float | Literal["first", "last"] | None
-"""A place on the axis, its least or largest one of the variant, or none."""
+Where = float | Literal["last"] | None
+"""A place on the axis, the largest one of the variant, or none."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,11 @@ class Side:
         """Say it in words; `axis` is what x is."""
         if self.x is None:
             return self.variant
-        at = (
-            {"first": f"least {axis}", "last": f"largest {axis}"}[self.x] if isinstance(self.x, str) else self._at(axis)
-        )
-        return f"{self.variant} at {at}"
+        return f"{self.variant} at {self._at(axis)}"
 
     def _at(self, axis: str | None) -> str:
+        if self.x == "last":
+            return f"largest {axis}"
         return f"{self.x:g} {axis}" if axis and axis.endswith("s") else f"{axis} = {self.x:g}"
 
 
@@ -96,5 +95,5 @@ def _above(one: Interval, other: Interval, sign: int, scale: float) -> bool:
 def place_of(trials: Trials, metric: str, side: Side) -> Place | None:
     """Return where the mean of a side is; None where the variant has no place at all."""
     places = trials.places(metric, side.variant)
-    x = {"first": places[:1], "last": places[-1:]}[side.x] if isinstance(side.x, str) else [side.x]
+    x = places[-1:] if side.x == "last" else [side.x]
     return Place(metric, side.variant, x[0]) if x else None

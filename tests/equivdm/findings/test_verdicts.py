@@ -68,9 +68,9 @@ def test_fewer_than_three_trainings_decide_nothing(seeds: int, clips: tuple[int 
     assert verdict(Trials.of([*rows, *more])) == "shows"
 
 
-def test_a_side_may_be_at_either_end_of_the_axis() -> None:
+def test_a_side_may_be_at_a_place_or_the_end_of_the_axis() -> None:
     rows = [Trial(seed, "a", x, "epe", 0, value) for seed in range(3) for x, value in ((0.5, 1.0), (0.9, 3.0))]
-    found = judge(Comparison("epe", Side("a", "first"), Side("a", "last"), False), Trials.of(rows))
+    found = judge(Comparison("epe", Side("a", 0.5), Side("a", "last"), False), Trials.of(rows))
     assert found.better is not None
     assert found.worse is not None
     assert (found.better.mean, found.worse.mean, found.verdict) == (1.0, 3.0, "shows")
