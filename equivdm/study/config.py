@@ -119,7 +119,7 @@ def in_order(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
 
 
 class ExperimentSpec(Config):
-    """How large the experiments are; the defaults suit two CPU cores and half an hour."""
+    """How large the experiments are; the defaults suit two CPU cores (docs/reproduce.md)."""
 
     scenes: DataSpec = DataSpec(height=48, width=48)
     """Data of all experiments but `theorem41`."""
