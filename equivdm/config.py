@@ -166,9 +166,25 @@ class TinyConfig(Config):
     patch: int = Field(default=8, ge=2, multiple_of=2)
     """Latent cells along each side of a token."""
     channels: int = Field(default=16, ge=4)
-    """Of the convolutions at latent resolution; those at half of it have twice as many."""
+    """Of the convolutions at latent resolution; each level below has twice as many."""
+    levels: int = Field(default=2, ge=1, le=6)
+    """Resolutions of the convolutions, each half of the one before; the transformer is at the last."""
     control_channels: Literal[1, 3] = 1
     """Of the dense condition: 1 for grey ones, 3 for those in colour, which takes grey ones too."""
+
+    @property
+    def level_channels(self) -> tuple[int, ...]:
+        """Channels of each level, finest first."""
+        return tuple(self.channels << level for level in range(self.levels))
+
+    @model_validator(mode="after")
+    def _patch_spans_levels(self) -> "TinyConfig":
+        if self.patch % (cell := 1 << (self.levels - 1)):
+            raise ValueError(
+                f"patch: got {self.patch} with {self.levels} levels, wanted a multiple of {cell}, "
+                "a cell of the last level: change patch or levels"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TinyConfig":

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Codec, Conditions, Denoiser, control_as_float
 from equivdm.backbones.geometry import Geometry
-from equivdm.backbones.tiny.denoiser import _angles, _rotate
+from equivdm.backbones.tiny.attention import _angles, _rotate
+from equivdm.backbones.tiny.prior import linear_guess
 from equivdm.config import TinyConfig
 
 SMALL = TinyConfig(width=32, depth=2, heads=2, patch=4)
+DEEP = TinyConfig(width=32, depth=1, heads=2, patch=8, channels=8, levels=3)
 BACKBONE = backbone_of(SMALL)
 
 
@@ -30,25 +32,26 @@ def awake(config: TinyConfig = SMALL) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(1)
     for parameter in denoiser.parameters():
         if not parameter.any():
-            parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.data = 0.4 * torch.randn(parameter.shape, generator=generator)
     return denoiser.eval().requires_grad_(False)
 
 
+@pytest.mark.parametrize("config", [SMALL, DEEP])
 @pytest.mark.parametrize(("frames", "rows", "columns"), [(1, 8, 8), (5, 8, 16), (16, 32, 24)])
-def test_denoiser_takes_any_length_and_grid(frames: int, rows: int, columns: int) -> None:
+def test_denoiser_takes_any_length_and_grid(frames: int, rows: int, columns: int, config: TinyConfig) -> None:
     x = torch.randn(2, 3, frames, rows, columns)
-    v = awake()(x, torch.tensor([0.2, 1.0]), conditions(2, frames, 2 * rows, 2 * columns))
+    v = awake(config)(x, torch.tensor([0.2, 1.0]), conditions(2, frames, 2 * rows, 2 * columns))
     assert v.shape == x.shape
     assert v.isfinite().all()
 
 
 def test_a_new_denoiser_is_the_best_linear_guess() -> None:
-    """For white data of unit variance E[eps - x0 | x_t] = (2t - 1) / ((1 - t)^2 + t^2) x_t; at t = 1 this is x_t."""
+    """E[eps - x0 | x_t] of data of pictures' spectrum; -x_t at t = 0, x_t at t = 1."""
     denoiser = BACKBONE.build_denoiser(seed=0)
     x, t = torch.randn(3, 3, 2, 8, 8), torch.tensor([0.0, 0.5, 1.0])
     v = denoiser(x, t, conditions(3, 2, 16, 16))
-    for row, factor in enumerate((-1.0, 0.0, 1.0)):
-        torch.testing.assert_close(v[row], factor * x[row])
+    torch.testing.assert_close(v, linear_guess(x, t)[0])
+    torch.testing.assert_close(v[::2], torch.stack([-x[0], x[2]]), atol=1e-5, rtol=1e-5)
 
 
 def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone() -> None:
@@ -78,9 +81,10 @@ def test_samples_do_not_see_each_other() -> None:
     torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("config", [SMALL, DEEP])
 @pytest.mark.parametrize("what", ["frame", "place", "time", "caption", "control"])
-def test_every_input_reaches_every_frame(what: str) -> None:
-    denoiser, x, t = awake(), torch.randn(1, 3, 4, 16, 16), torch.tensor([0.5])
+def test_every_input_reaches_every_frame(what: str, config: TinyConfig) -> None:
+    denoiser, x, t = awake(config), torch.randn(1, 3, 4, 16, 16), torch.tensor([0.5])
     given = conditions(1, 4, 32, 32)
     before = denoiser(x, t, given)
     y, tokens, control = x.clone(), given.text.clone(), given.control.clone()

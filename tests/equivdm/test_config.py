@@ -102,6 +102,12 @@ def test_a_width_that_the_heads_do_not_share_is_refused_with_a_way_out() -> None
         TinyConfig(width=40, heads=6)
 
 
+def test_a_patch_that_cuts_the_cells_of_the_last_level_is_refused() -> None:
+    assert TinyConfig(patch=12, levels=3, channels=5).level_channels == (5, 10, 20)
+    with pytest.raises(ValidationError, match=r"patch: got 6 with 3 levels, wanted a multiple of 4, .*: change patch"):
+        TinyConfig(patch=6, levels=3)
+
+
 def test_buckets_are_all_different_and_stand_for_the_one_size() -> None:
     wide, tall = Bucket(height=64, width=96, frames=16), Bucket(height=96, width=64, frames=16)
     assert ClipConfig(height=32, width=48, frames=4).choices == (Bucket(height=32, width=48, frames=4),)

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from typing import Literal
 
 import pytest
 import torch
@@ -63,10 +62,16 @@ def told(footprint: Footprint) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("width", "depth", "patch", "channels", "control"), [(16, 1, 4, 16, 1), (96, 3, 8, 8, 3), (48, 2, 2, 24, 1)]
+    "config",
+    [
+        TinyConfig(width=16, depth=1, heads=2, patch=4),
+        TinyConfig(width=96, depth=3, channels=8, control_channels=3),
+        TinyConfig(width=48, depth=2, patch=2, channels=24),
+        TinyConfig(width=16, depth=1, heads=2, patch=8, channels=12, levels=4),
+        TinyConfig(width=16, depth=1, heads=2, patch=4, channels=64, levels=1),
+    ],
 )
-def test_tiny_has_as_many_weights(width: int, depth: int, patch: int, channels: int, control: Literal[1, 3]) -> None:
-    config = TinyConfig(width=width, depth=depth, patch=patch, channels=channels, control_channels=control)
+def test_tiny_has_as_many_weights(config: TinyConfig) -> None:
     assert told(TinyFootprint(config)) == count(TinyDenoiser(config))
 
 
@@ -117,10 +122,16 @@ def latents(channels: int) -> Tensor:
     return torch.randn(MICRO.clips, channels, MICRO.frames, MICRO.rows, MICRO.columns)
 
 
+TINY = {
+    "tiny": TinyConfig(width=96, depth=3, patch=4, channels=20),
+    "deep": TinyConfig(width=96, depth=3, patch=4, channels=16, levels=3),
+}
+
+
 def case(name: str) -> tuple[nn.Module, Callable[[], Tensor], Footprint]:
     """Return a small network, its forward pass on `MICRO`, and its footprint."""
-    if name == "tiny":
-        config = TinyConfig(width=96, depth=3, patch=4, channels=20)
+    if name in TINY:
+        config = TINY[name]
         network = TinyDenoiser(config)
         size = (MICRO.clips, MICRO.frames, 2 * MICRO.rows, 2 * MICRO.columns)
         conditions = Conditions(
@@ -144,7 +155,7 @@ def case(name: str) -> tuple[nn.Module, Callable[[], Tensor], Footprint]:
 
 
 @pytest.mark.parametrize(
-    ("name", "mixed"), list(itertools.product(["tiny", "wan", "vace", "videocrafter2"], [False, True]))
+    ("name", "mixed"), list(itertools.product(["tiny", "deep", "wan", "vace", "videocrafter2"], [False, True]))
 )
 def test_a_forward_pass_keeps_so_many_bytes(name: str, mixed: bool) -> None:
     network, forward, footprint = case(name)
@@ -152,12 +163,12 @@ def test_a_forward_pass_keeps_so_many_bytes(name: str, mixed: bool) -> None:
     assert footprint.kept(MICRO, mixed=mixed, recompute=False) == pytest.approx(wanted, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["tiny", "wan", "vace", "videocrafter2"])
+@pytest.mark.parametrize("name", ["tiny", "deep", "wan", "vace", "videocrafter2"])
 def test_recomputing_keeps_the_inputs_of_blocks(name: str) -> None:
     network, forward, footprint = case(name)
     whole = footprint.kept(MICRO, mixed=False, recompute=False)
     assert footprint.kept(MICRO, mixed=False, recompute=True) < 0.7 * whole
-    if name == "tiny":
+    if name in TINY:
         network.recompute = True
     elif name == "videocrafter2":
         network.checkpointing = True
@@ -167,7 +178,7 @@ def test_recomputing_keeps_the_inputs_of_blocks(name: str) -> None:
     assert between < footprint.kept(MICRO, mixed=False, recompute=True) < between + 0.7 * whole
 
 
-@pytest.mark.parametrize("name", ["tiny", "wan", "vace", "videocrafter2"])
+@pytest.mark.parametrize("name", ["tiny", "deep", "wan", "vace", "videocrafter2"])
 def test_a_forward_pass_takes_so_many_operations(name: str) -> None:
     _, forward, footprint = case(name)
     # The counter knows no fused attention of CPUs.
@@ -176,7 +187,7 @@ def test_a_forward_pass_takes_so_many_operations(name: str) -> None:
     assert footprint.flops(MICRO) == pytest.approx(counter.get_total_flops(), rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["tiny", "wan", "vace", "videocrafter2"])
+@pytest.mark.parametrize("name", ["tiny", "deep", "wan", "vace", "videocrafter2"])
 def test_adapters_have_so_many_weights(name: str) -> None:
     import peft
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GEOMETRY = Geometry(channels=3, space_stride=2, time_stride=1, causal=False)
 """One latent cell is a square of 2 x 2 pixels of one frame."""
 
-_BEFORE = {"control_channels": 1, "channels": 16}
+_BEFORE = {"control_channels": 1, "channels": 16, "levels": 2}
 """What there was before there was a choice."""
 
 

@@ -1,12 +1,12 @@
-"""A small video transformer.
+"""A small video transformer in a convolutional U.
 
-Attention is factorised over space and time with rotary positions, so any number of frames and any grid that the patch
-divides will do.
+Any number of frames and any grid that the patch divides will do.
 """
 
+from itertools import pairwise
 from math import log
 from pathlib import Path
-from typing import TypeVar
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -24,30 +24,19 @@ from equivdm.backbones.base import (
     control_as_float,
     per_sample,
 )
+from equivdm.backbones.tiny.attention import Block, modulate, rotary_angles
 from equivdm.backbones.tiny.backbone import GEOMETRY
+from equivdm.backbones.tiny.layers import Context, Level, Maps, channels_last, convolution, film, zero
+from equivdm.backbones.tiny.prior import linear_guess
 from equivdm.config import TinyConfig
 from equivdm.footprint import seen_blocks
 from equivdm.networks.deferred import as_readers
 from equivdm.text import VOCABULARY
 from equivdm.types import Latents, Times, Tokens
 
-ROTARY_BASE = 100.0
-"""Slowest rotary wavelength over 2 pi, in tokens: grids and clips here are tens of tokens long."""
-
-Layer = TypeVar("Layer", bound=nn.Module)
-
-Grid = Float[Tensor, "batch time rows columns channels"]
-"""Tokens of a video, by frame and place."""
-
-Maps = Float[Tensor, "frames maps rows columns"]
-"""Feature maps, the frames of all videos in a row."""
-
-Context = Float[Tensor, "batch features"]
-"""What time and caption say, one vector per sample."""
-
 
 class TinyDenoiser(DenoiserModule):
-    """A shallow convolutional U around a transformer; caption and time scale and shift all of it (adaLN-zero, FiLM).
+    """A convolutional U around a transformer; caption and time scale and shift all of it (adaLN-zero, FiLM).
 
     The convolutions carry what is local (the noise, and so the motion that it is locked to); the transformer sees
     large patches only, which makes it cheap: a step costs a fraction of that of a plain transformer on fine patches.
@@ -58,19 +47,23 @@ class TinyDenoiser(DenoiserModule):
         super().__init__()
         width, self.patch, self.heads = config.width, config.patch, config.heads
         self.control_channels = config.control_channels
-        fine, coarse = self.channels = config.channels, 2 * config.channels
-        planes = GEOMETRY.channels + config.control_channels * GEOMETRY.space_stride**2 + 1
-        cells = coarse * (config.patch // 2) ** 2
-        self.fine_in, self.fine_out = _convolution(planes, fine), _convolution(2 * fine, fine)
-        self.down, self.up = nn.Conv2d(fine, coarse, 2, stride=2), nn.Conv2d(coarse, 4 * fine, 1)
-        self.coarse_in, self.coarse_out = _convolution(coarse, coarse), _convolution(2 * coarse, coarse)
+        self.channels = config.level_channels
+        fine, coarse = self.channels[0], self.channels[-1]
+        # x_t, what a linear denoiser makes of it, the dense condition, and the time.
+        planes = 2 * GEOMETRY.channels + config.control_channels * GEOMETRY.space_stride**2 + 1
+        # Of the way in at the finest level, and of each level's way out, coarsest first.
+        self.modulations = [2 * channels for channels in (fine, *reversed(self.channels))]
+        self.side = config.patch >> (config.levels - 1)
+        cells = coarse * self.side**2
+        sizes = zip((planes, *self.channels[1:]), self.channels, (*self.channels[1:], None), strict=True)
+        self.levels = nn.ModuleList(Level(*each) for each in sizes)
         self.embed, self.unembed = nn.Linear(cells, width), nn.Linear(width, cells)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.words = nn.Embedding(VOCABULARY, width, padding_idx=0)
-        self.blocks = nn.ModuleList(_Block(width, config.heads) for _ in range(config.depth))
-        self.modulation = _zero(nn.Linear(width, 2 * width))
-        self.film = _zero(nn.Linear(width, 2 * (fine + coarse + fine)))
-        self.out = _zero(_convolution(fine, GEOMETRY.channels))
+        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
+        self.modulation = zero(nn.Linear(width, 2 * width))
+        self.film = zero(nn.Linear(width, sum(self.modulations)))
+        self.out = zero(convolution(fine, GEOMETRY.channels))
         # Channels last is what convolutions on a CPU are fastest with.
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
@@ -89,42 +82,44 @@ class TinyDenoiser(DenoiserModule):
         Raises ValueError where the grid is no multiple of the patch, or the dense condition has another size.
         """
         shown = self._in_channels(self._checked(latents, conditions.control))
-        x_t, (skip, scale) = latents.float(), _preconditioning(times.float())
+        x_t = latents.float()
+        velocity, clean, left = linear_guess(x_t, times.float())
         control = F.pixel_unshuffle(shown, GEOMETRY.space_stride)
         control = rearrange(control, "b (t c) h w -> b c t h w", t=latents.shape[2])
         clock = per_sample(times.float()).expand_as(x_t[:, :1])
-        planes = torch.cat([scale * x_t, control, clock], 1).to(self.out.weight.dtype)
+        planes = torch.cat([_unit_variance(x_t, times.float()), clean, control, clock], 1).to(self.out.weight.dtype)
         correction = self._network(planes, self._context(times, conditions.text))
-        return (skip * x_t + scale * correction.float()).to(latents.dtype)
+        return (velocity + left * correction.float()).to(latents.dtype)
 
     def _network(
         self, planes: Float[Tensor, "batch planes time height width"], context: Context
     ) -> Float[Tensor, "batch 3 time height width"]:
         batch, _, frames, _, _ = planes.shape
-        film = self.film(context).repeat_interleave(frames, 0)[..., None, None]
-        fine, coarse = self.channels
-        inward, middle, outward = film.split([2 * fine, 2 * coarse, 2 * fine], 1)
-        x = _channels_last(rearrange(planes, "b c t h w -> (b t) c h w"))
-        near = _film(self.fine_in(x), inward)
-        far = F.silu(self.coarse_in(F.silu(self.down(near))))
-        seen = torch.cat([self._transform(far, context), far], 1)
-        refined = F.pixel_shuffle(self.up(_film(self.coarse_out(_channels_last(seen)), middle)), 2)
-        video = self.out(_film(self.fine_out(_channels_last(torch.cat([refined, near], 1))), outward))
-        return rearrange(video, "(b t) c h w -> b c t h w", b=batch)
+        levels = cast(list[Level], list(self.levels))
+        modulation = self.film(context).repeat_interleave(frames, 0)[..., None, None]
+        inward, *outward = modulation.split(self.modulations, 1)
+        x = channels_last(rearrange(planes, "b c t h w -> (b t) c h w"))
+        kept = [film(levels[0].inward(x), inward)]
+        for above, level in pairwise(levels):
+            kept.append(F.silu(level.inward(F.silu(above.down(kept[-1])))))
+        x = levels[-1].leave(self._transform(kept[-1], context), kept[-1], outward[0])
+        for above, skipped, each in zip(levels[-2::-1], kept[-2::-1], outward[1:], strict=True):
+            x = above.leave(F.pixel_shuffle(above.up(x), 2), skipped, each)
+        return rearrange(self.out(x), "(b t) c h w -> b c t h w", b=batch)
 
     def _transform(self, coarse: Maps, context: Context) -> Maps:
         """Tokens of patches, the blocks, and back."""
-        side = self.patch // 2
+        side = self.side
         x = rearrange(coarse, "(b t) c (h p) (w q) -> b t h w (p q c)", b=context.shape[0], p=side, q=side)
         x = self.embed(x)
-        rotary = _rotary(x, self.heads)
+        rotary = rotary_angles(x, self.heads)
         for block in self.blocks:
             if self.recompute and torch.is_grad_enabled():
                 x = checkpoint(block, x, context, rotary, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = block(x, context, rotary)
         scale, shift = self.modulation(context).chunk(2, dim=-1)
-        x = self.unembed(_modulate(x, scale, shift))
+        x = self.unembed(modulate(x, scale, shift))
         return rearrange(x, "b t h w (p q c) -> (b t) c (h p) (w q)", p=side, q=side)
 
     def _context(self, times: Times, tokens: Tokens) -> Context:
@@ -170,65 +165,10 @@ def open_exported(config: TinyConfig, folder: Path) -> TinyDenoiser:
     return denoiser
 
 
-class _Block(nn.Module):
-    """Attention and MLP side by side (ViT-22B), half of the heads over space and half over time; adaLN-zero."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads, self.parts = heads // 2, (3 * width // 2, 3 * width // 2, 4 * width)
-        self.modulation = _zero(nn.Linear(width, 3 * width))
-        self.mix_in, self.mix_out = nn.Linear(width, sum(self.parts)), nn.Linear(5 * width, width)
-
-    def forward(self, x: Grid, context: Context, rotary: tuple[Tensor, Tensor]) -> Grid:
-        batch, _, rows, columns, _ = x.shape
-        scale, shift, gate = self.modulation(context).chunk(3, dim=-1)
-        space, time, hidden = self.mix_in(_modulate(x, scale, shift)).split(self.parts, dim=-1)
-        space = self._attention(rearrange(space, "b t h w c -> (b t) (h w) c"), rotary[0])
-        time = self._attention(rearrange(time, "b t h w c -> (b h w) t c"), rotary[1])
-        space = rearrange(space, "(b t) (h w) c -> b t h w c", b=batch, h=rows)
-        time = rearrange(time, "(b h w) t c -> b t h w c", h=rows, w=columns)
-        mixed = self.mix_out(torch.cat([space, time, F.gelu(hidden, approximate="tanh")], -1))
-        return torch.addcmul(x, _spread(gate), mixed)
-
-    def _attention(
-        self, qkv: Float[Tensor, "sets places qkv"], angles: Float[Tensor, "places half"]
-    ) -> Float[Tensor, "sets places width"]:
-        query, key, value = rearrange(qkv, "n s (three heads d) -> three n heads s d", three=3, heads=self.heads)
-        y = F.scaled_dot_product_attention(_rotate(query, angles), _rotate(key, angles), value)
-        return rearrange(y, "n heads s d -> n s (heads d)")
-
-
-def _preconditioning(t: Times) -> tuple[Float[Tensor, "batch 1 1 1 1"], Float[Tensor, "batch 1 1 1 1"]]:
-    """Return (c_skip, c_in = c_out) of EDM (Karras et al. 2022) on the straight path, data of variance 1.
-
-    c_skip x_t is the best linear guess of the velocity; c_out is the deviation of what the network has left.
-    """
-    t = per_sample(t)
-    variance = (1 - t) ** 2 + t**2
-    return (2 * t - 1) / variance, variance.rsqrt()
-
-
-def _rotary(x: Grid, heads: int) -> tuple[Float[Tensor, "places half"], Float[Tensor, "frames half"]]:
-    """Rotary angles over space (half of the pairs turn with the row, half with the column) and over time."""
-    _, frames, rows, columns, width = x.shape
-    pairs = width // heads // 2
-    row, column = torch.meshgrid(_count(rows, x), _count(columns, x), indexing="ij")
-    space = torch.cat([_angles(row.flatten(), pairs // 2), _angles(column.flatten(), pairs - pairs // 2)], 1)
-    return space, _angles(_count(frames, x), pairs)
-
-
-def _angles(position: Float[Tensor, " places"], pairs: int) -> Float[Tensor, "places pairs"]:
-    speed = torch.exp(-log(ROTARY_BASE) * torch.arange(pairs, device=position.device) / pairs)
-    return position[:, None] * speed
-
-
-def _rotate(
-    x: Float[Tensor, "sets heads places d"], angles: Float[Tensor, "places half"]
-) -> Float[Tensor, "sets heads places d"]:
-    """Turn each pair of channels by its angle, so that products of queries and keys know distances only."""
-    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    left, right = x.chunk(2, dim=-1)
-    return torch.cat([left * cosine - right * sine, left * sine + right * cosine], -1)
+def _unit_variance(x_t: Latents, times: Times) -> Latents:
+    """Return x_t over its deviation, for data of variance 1."""
+    t = per_sample(times)
+    return x_t * ((1 - t) ** 2 + t**2).rsqrt()
 
 
 def _waves(t: Times, width: int) -> Float[Tensor, "batch width"]:
@@ -236,36 +176,3 @@ def _waves(t: Times, width: int) -> Float[Tensor, "batch width"]:
     speed = torch.exp(-log(10_000) * torch.arange(width // 2, device=t.device) / (width // 2))
     angle = t[:, None] * speed
     return torch.cat([angle.cos(), angle.sin()], 1)
-
-
-def _modulate(x: Grid, scale: Float[Tensor, "batch channels"], shift: Float[Tensor, "batch channels"]) -> Grid:
-    return torch.addcmul(_spread(shift), F.layer_norm(x, x.shape[-1:]), 1 + _spread(scale))
-
-
-def _spread(values: Float[Tensor, "batch channels"]) -> Float[Tensor, "batch 1 1 1 channels"]:
-    return rearrange(values, "b c -> b 1 1 1 c")
-
-
-def _count(size: int, like: Tensor) -> Float[Tensor, " size"]:
-    return torch.arange(size, device=like.device, dtype=torch.float32)
-
-
-def _zero(layer: Layer) -> Layer:
-    """Return the layer with all its weights at zero: a new network begins as the linear guess."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
-
-
-def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1)
-
-
-def _film(x: Maps, modulation: Float[Tensor, "frames modulations 1 1"]) -> Maps:
-    """Scale and shift each channel by what the context says, then SiLU: noise must count less the nearer t is to 1."""
-    scale, shift = modulation.chunk(2, dim=1)
-    return F.silu(torch.addcmul(shift, x, 1 + scale))
-
-
-def _channels_last(x: Maps) -> Maps:
-    return x.contiguous(memory_format=torch.channels_last)
