@@ -95,7 +95,7 @@ class Turns:
         network = backbone_of(self.backbone).build_denoiser(seed=0)
         bare = Bare(deepcopy(network).to(device), backbone_of(self.backbone).diffusion(), self.fit)
         parts, flops = {"denoiser": Part(network, 1e-3)}, ForwardFlops(network)
-        recipe = Denoising(parts, cast(Loader, data), backbone_of(self.backbone).diffusion(), flops, device)
+        recipe = Denoising(parts, cast(Loader, data), backbone_of(self.backbone).diffusion(), 1.0, flops, device)
         session = set_up(recipe, self.fit, device, make_deepspeed)
         ears = Ears(self.board, device, 0)
         turns = (partial(_loop, session, ears, self.board), partial(bare.run, data, STEPS))

@@ -62,14 +62,19 @@ def sample(
     return _ddim(predict, noise, diffusion, times)
 
 
+def check_shift(field: str, shift: float, diffusion: Diffusion) -> None:
+    """Raise UsageError where a diffusion has no times to shift."""
+    if shift != 1 and not isinstance(diffusion.process, Straight):
+        raise UsageError(
+            f"{field}: got {shift} for {type(diffusion.process).__name__}, wanted 1: "
+            "only times of the straight path are shifted; leave it out"
+        )
+
+
 def check_sampler(config: SamplerConfig, diffusion: Diffusion) -> None:
     """Raise UsageError where a solver does not go with a diffusion."""
     process = type(diffusion.process).__name__
-    if config.shift != 1 and not isinstance(diffusion.process, Straight):
-        raise UsageError(
-            f"sampler.shift: got {config.shift} for {process}, wanted 1: "
-            "only times of the straight path are shifted; leave it out"
-        )
+    check_shift("sampler.shift", config.shift, diffusion)
     levels = diffusion.process.levels
     if config.kind in SECOND_ORDER and levels and config.steps >= levels:
         raise UsageError(

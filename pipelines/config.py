@@ -83,6 +83,8 @@ class TrainJob(Job):
     where none is given."""
     noise: NoiseConfig = NoiseConfig()
     """`noise.kind=independent` is the baseline."""
+    shift: float = Field(default=1.0, gt=0)
+    """Of the times that it is trained at, as in `sampler.shift`: above 1 more of them are noisy."""
     control_dropout: float = Field(default=0.1, ge=0, le=1)
     """Share of samples that see an empty dense condition."""
     text_dropout: float = Field(default=0.1, ge=0, le=1)

@@ -1,7 +1,7 @@
 """Clips to a model: the ordinary denoising loss, on noise that moves with the video."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 from equivdm.backbones import backbone_of
 from equivdm.errors import UsageError
 from equivdm.objective import Diffusion
+from equivdm.process import shift_times
+from equivdm.sampling import check_shift
 from pipelines.batch import Items, as_items
 from pipelines.clips import select_clips
 from pipelines.config import TrainJob
@@ -45,6 +47,7 @@ def run(config: TrainJob) -> TrainSummary:
             raise UsageError(f"backbone: {error}") from error
     clips = [row["key"] for row in chosen]
     check_lora(config.backbone, config.lora)
+    check_shift("shift", config.shift, backbone.diffusion(config.objective))
     start = start_of(config, store)
     key = train_key(config, clips, start)
     validation = plan_validation(
@@ -83,6 +86,7 @@ def train_key(config: TrainJob, clips: Sequence[str], start: ModelRecord | None 
             "text_dropout": config.text_dropout,
             "fit": fit_identity(config.fit),
             **objective_identity(config),
+            **({"shift": config.shift} if config.shift != 1 else {}),
             **start_identity(config, start),
         }
     )
@@ -110,12 +114,14 @@ class Denoising:
     parts: Mapping[str, Part]
     loader: Loader
     diffusion: Diffusion
+    shift: float
     forward_flops: ForwardFlops
     device: torch.device
 
     def batch(self, step: int) -> Batch:
         """Return the samples of a step."""
-        return self.loader.batch(step)
+        batch = self.loader.batch(step)
+        return replace(batch, times=shift_times(batch.times, self.shift))
 
     def replaced(self, batch: Batch) -> tuple[str, ...]:
         """Return what is wrong with clips that others stand in for."""
@@ -164,4 +170,4 @@ def make_recipe(
     reader = ClipReader(store, clips, backbone.geometry)
     loader = Loader(samples, clips, reader, rank, world)
     parts = {"denoiser": Part(denoiser, fit.optimizer.lr)}
-    return Denoising(parts, loader, diffusion, ForwardFlops(denoiser), device)
+    return Denoising(parts, loader, diffusion, config.shift, ForwardFlops(denoiser), device)

@@ -260,7 +260,7 @@ def test_a_solver_that_does_not_go_with_the_process_is_refused(process: Process,
         UsageError, match=r"^sampler\.(shift|steps): got .* VideoCrafter2Process, wanted (1|at most 999):"
     ):
         sample(lambda x, times, _: x, NOISE, NOTHING, config, Diffusion(process, "epsilon"))
-    check_sampler(config.model_copy(update={"shift": 1, "steps": 999}), Diffusion(process, "epsilon"))
+    check_sampler(config.model_copy(update={"shift": 1.0, "steps": 999}), Diffusion(process, "epsilon"))
 
 
 def test_noise_becomes_video_at_the_noisiest_time_that_says_something() -> None:
