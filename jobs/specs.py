@@ -116,13 +116,19 @@ def _apply(values: dict[str, Any], setting: str) -> None:
 
 
 def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Put `changes` on top of `values`, mapping by mapping; anything else replaces what was there."""
+    """Put `changes` on `values`, mapping by mapping; all else, and another backbone, replaces what was there."""
     for name, change in changes.items():
         below = values.get(name)
-        if isinstance(change, Mapping) and isinstance(below, dict):
+        if isinstance(change, Mapping) and isinstance(below, dict) and not _is_other_backbone(name, below, change):
             merge(below, change)
         else:
             values[name] = dict(change) if isinstance(change, Mapping) else change
+
+
+def _is_other_backbone(name: str, below: Mapping[str, Any], change: Mapping[str, Any]) -> bool:
+    """Whether a change names another kind of backbone: it has no field in common with the one that was there."""
+    kind = below.get("kind", "tiny")
+    return name == "backbone" and change.get("kind", kind) != kind
 
 
 def _explain(model: type[BaseModel], error: ErrorDetails) -> str:

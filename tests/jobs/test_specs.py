@@ -1,10 +1,12 @@
 """Specs: where they are found, what `--set` does, and the line that each mistake gets."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
 
+from equivdm.config import TinyConfig, WanConfig
 from equivdm.errors import UsageError
 from jobs.specs import JOBS, load_spec, spec_names, variant
 from pipelines.config import PreprocessJob, TrainJob
@@ -77,6 +79,17 @@ def test_a_wrong_setting_is_named_with_what_was_wanted(setting: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_spec("tiny_train", [setting], "train")
     assert str(caught.value) == WRONG[setting]
+
+
+def test_another_backbone_replaces_the_fields_of_the_one_before(tmp_path: Path) -> None:
+    spec = tmp_path / "wide.yaml"
+    spec.write_text("job: train\nstore: {root: here}\nbackbone: {width: 32, heads: 2}\n")
+
+    def backbone(*settings: str) -> object:
+        return cast(TrainJob, load_spec(str(spec), settings)).backbone
+
+    assert backbone("backbone.kind=tiny", "backbone.depth=2") == TinyConfig(width=32, heads=2, depth=2)
+    assert backbone("backbone={kind: wan, model: x}") == WanConfig(model="x")
 
 
 def test_every_mistake_has_its_own_line() -> None:
