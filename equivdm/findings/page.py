@@ -66,7 +66,9 @@ def _reading() -> list[str]:
         "0.5% of cases.",
         "",
         "A comparison **shows** where the two intervals do not overlap and lie as claimed; it is **the other way** "
-        "where they do not overlap and lie the other way round; in all other cases it **does not show**. With fewer "
+        "where they do not overlap and lie the other way round; in all other cases it **does not show**. A comparison "
+        "by so many times **shows** where the interval of the ratio of the two means lies above that factor, and it is "
+        "**the other way** where it lies below 1; clips and seeds are drawn for both sides together. With fewer "
         f"than {LEAST_TRAININGS} seeds it is none of these: **too few trainings**. Nothing corrects for the number of "
         "comparisons.",
         "",

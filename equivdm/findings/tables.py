@@ -27,7 +27,8 @@ def _compared(finding: Finding, axis: str | None) -> str:
     factor = f", by {comparison.factor:g} times at least" if comparison.factor != 1 else ""
     claimed = f"{'higher' if comparison.higher else 'lower'}{factor}"
     reading = reading_of(comparison.metric)
-    return f"| {reading.named} | {better} | {claimed} | {worse} | **{finding.verdict}** |"
+    times = f": {cell(finding.times)} times" if finding.times else ""
+    return f"| {reading.named} | {better} | {claimed} | {worse} | **{finding.verdict}**{times} |"
 
 
 def by_metric(trials: Trials, metrics: Sequence[str]) -> list[str]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import NamedTuple
 
-from equivdm.metrics.bootstrap import Interval, crossed_interval
+from equivdm.metrics.bootstrap import Interval, crossed_interval, crossed_ratio
 
 RESAMPLES = 2000
 """Draws of a bootstrap interval."""
@@ -52,6 +53,24 @@ class Trials:
         for row in self.rows:
             grouped.setdefault(Place(row.metric, row.variant, row.x), []).append(row)
         return {place: _interval(found) for place, found in grouped.items()}
+
+    def ratio(self, above: Place, below: Place) -> Interval | None:
+        """Return the mean at one place over that at another, of what was measured at both: see `crossed_ratio`."""
+        found = [self._values(place) for place in (above, below)]
+        both = [unit for unit in found[0] if unit in found[1]]
+        if not both:
+            return None
+        above_values, below_values = ([values[unit] for unit in both] for values in found)
+        seeds, clips = [seed for seed, _ in both], [clip for _, clip in both]
+        return crossed_ratio(above_values, below_values, seeds, clips, RESAMPLES, seed=0)
+
+    def _values(self, place: Place) -> dict[tuple[int, int | None], float]:
+        """What was measured at a place, by seed and clip; the mean where a clip was sampled several times."""
+        found: dict[tuple[int, int | None], list[float]] = {}
+        for row in self.rows:
+            if Place(row.metric, row.variant, row.x) == place:
+                found.setdefault((row.seed, row.clip), []).append(row.value)
+        return {unit: fmean(values) for unit, values in found.items()}
 
     @cached_property
     def trainings(self) -> dict[Place, int]:

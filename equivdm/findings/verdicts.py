@@ -56,14 +56,17 @@ class Finding:
     verdict: Verdict
     better: Interval | None
     worse: Interval | None
+    times: Interval | None = None
+    """How many times better it is, where that was asked."""
 
 
 def judge(comparison: Comparison, trials: Trials) -> Finding:
     """Return the verdict on a comparison; none in either direction where a side has fewer than `LEAST_TRAININGS`.
 
-    It shows where the intervals do not overlap in the claimed direction, the worse one first made `factor` times
-    better; it is the other way where they do not overlap in the other direction, the factor left out; else it does not
-    show.
+    It shows where the intervals do not overlap in the claimed direction, and it is the other way where they do not
+    overlap in the other one. Where it shall be so many times better it shows where the interval of the ratio, of the
+    same clips of the same trainings, lies above that factor, and it is the other way where it lies below 1. Else it
+    does not show.
     """
     places = [place_of(trials, comparison.metric, side) for side in (comparison.better, comparison.worse)]
     better, worse = (trials.means.get(place) if place else None for place in places)
@@ -71,11 +74,22 @@ def judge(comparison: Comparison, trials: Trials) -> Finding:
         return Finding(comparison, "not measured", better, worse)
     if min(trials.trainings[place] for place in places if place) < LEAST_TRAININGS:
         return Finding(comparison, "too few trainings", better, worse)
+    if comparison.factor != 1:
+        return _judge_ratio(comparison, trials, better, worse)
     sign = 1 if comparison.higher else -1
-    scale = comparison.factor if comparison.higher else 1 / comparison.factor
-    if _above(better, worse, sign, scale):
+    if _above(better, worse, sign):
         return Finding(comparison, "shows", better, worse)
-    return Finding(comparison, "the other way" if _above(worse, better, sign, 1.0) else "does not show", better, worse)
+    return Finding(comparison, "the other way" if _above(worse, better, sign) else "does not show", better, worse)
+
+
+def _judge_ratio(comparison: Comparison, trials: Trials, better: Interval, worse: Interval) -> Finding:
+    sides = (comparison.better, comparison.worse) if comparison.higher else (comparison.worse, comparison.better)
+    above, below = (place_of(trials, comparison.metric, side) for side in sides)
+    times = trials.ratio(above, below) if above and below else None
+    if times is None:
+        return Finding(comparison, "not measured", better, worse)
+    other = "the other way" if times.high < 1 else "does not show"
+    return Finding(comparison, "shows" if times.low > comparison.factor else other, better, worse, times)
 
 
 def together(findings: Sequence[Finding]) -> Verdict:
@@ -87,9 +101,8 @@ def together(findings: Sequence[Finding]) -> Verdict:
 _WORST_FIRST: tuple[Verdict, ...] = ("the other way", "does not show", "not measured", "too few trainings", "shows")
 
 
-def _above(one: Interval, other: Interval, sign: int, scale: float) -> bool:
-    low = min(sign * one.low, sign * one.high)
-    return low > max(sign * scale * other.low, sign * scale * other.high)
+def _above(one: Interval, other: Interval, sign: int) -> bool:
+    return min(sign * one.low, sign * one.high) > max(sign * other.low, sign * other.high)
 
 
 def place_of(trials: Trials, metric: str, side: Side) -> Place | None:

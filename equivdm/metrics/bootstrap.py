@@ -104,6 +104,34 @@ def crossed_interval(
     Raises:
         ValueError: for no value, a value that is not finite, lengths that differ, or a level outside (0, 1).
     """
+    sample = _checked(values, trainings, clips, level)
+    weights = _times_drawn(np.random.default_rng(seed), trainings, clips, resamples)
+    return _between(sample.mean(), weights @ sample / weights.sum(axis=1), level, sample.size)
+
+
+def crossed_ratio(
+    above: Sequence[float],
+    below: Sequence[float],
+    trainings: Sequence[Hashable],
+    clips: Sequence[Hashable],
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+) -> Interval:
+    """Return the mean of `above` over that of `below`, of the same clips of the same trainings, with its interval.
+
+    Both are drawn together, as in `crossed_interval`: what makes a clip hard for both sides is not counted as doubt.
+    Its end is infinite where a draw's mean of `below` is 0. Raises ValueError as `crossed_interval` does.
+    """
+    one, other = (_checked(values, trainings, clips, level) for values in (above, below))
+    weights = _times_drawn(np.random.default_rng(seed), trainings, clips, resamples)
+    with np.errstate(divide="ignore"):
+        return _between(one.mean() / other.mean(), (weights @ one) / (weights @ other), level, one.size)
+
+
+def _checked(
+    values: Sequence[float], trainings: Sequence[Hashable], clips: Sequence[Hashable], level: float
+) -> np.ndarray:
     sample = np.asarray(values, np.float64)
     if not sample.size or not np.isfinite(sample).all() or not 0 < level < 1:
         raise ValueError(f"got values {list(values)[:4]}... and level {level}, wanted finite values and 0 < level < 1")
@@ -111,9 +139,12 @@ def crossed_interval(
         raise ValueError(
             f"got {sample.size} values, {len(trainings)} trainings, {len(clips)} clips, wanted one of each"
         )
-    weights = _times_drawn(np.random.default_rng(seed), trainings, clips, resamples)
-    low, high = np.quantile(weights @ sample / weights.sum(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(sample.mean()), float(low), float(high), sample.size)
+    return sample
+
+
+def _between(value: float, drawn: np.ndarray, level: float, count: int) -> Interval:
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(value), float(low), float(high), count)
 
 
 def _times_drawn(

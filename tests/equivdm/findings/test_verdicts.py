@@ -47,6 +47,23 @@ def test_so_many_times_better_takes_so_many_times() -> None:
     assert verdict(trials(a=4.0, b=1.0), factor=5.0) == "the other way", "the factor is of the claim alone"
 
 
+def test_a_ratio_is_of_the_same_clips_of_the_same_trainings() -> None:
+    """Trainings and clips that are hard for both sides leave their ratio alone: 6 times in each clip is 6 times."""
+    hard = np.random.default_rng(1).lognormal(0, 1, (3, 8))
+    units = [(seed, clip) for seed in range(3) for clip in range(8)]
+    both = [
+        Trial(seed, name, None, "epe", clip, times * float(hard[seed, clip]))
+        for name, times in (("a", 1.0), ("b", 6.0))
+        for seed, clip in units
+    ]
+    finding = judge(Comparison("epe", Side("a"), Side("b"), False, 5.0), Trials.of(both))
+    assert finding.verdict == "shows"
+    assert finding.times is not None
+    assert (finding.times.low, finding.times.high) == (pytest.approx(6.0), pytest.approx(6.0))
+    apart = [row._replace(clip=row.clip + 8) if row.variant == "b" and row.clip is not None else row for row in both]
+    assert verdict(Trials.of(apart), factor=5.0) == "not measured", "there is no clip that both were asked for"
+
+
 def test_what_was_not_measured_is_said() -> None:
     assert verdict(trials(a=1.0)) == verdict(Trials([])) == "not measured"
 

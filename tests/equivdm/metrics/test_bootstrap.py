@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equivdm.metrics import bootstrap
-from equivdm.metrics.bootstrap import Interval, crossed_interval, mean_interval, paired_interval
+from equivdm.metrics.bootstrap import Interval, crossed_interval, crossed_ratio, mean_interval, paired_interval
 
 
 def test_one_value_or_group_has_no_interval() -> None:
@@ -138,3 +138,28 @@ def test_clips_are_drawn_within_their_training() -> None:
 def test_values_without_their_names_are_refused() -> None:
     with pytest.raises(ValueError, match="got 2 values, 1 trainings, 2 clips"):
         crossed_interval([1.0, 2.0], ["a"], [0, 1], 100, seed=0)
+
+
+def test_a_ratio_is_drawn_for_both_together_and_over_one_it_is_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    trainings, clips = np.repeat(["a", "b", "c"], 5).tolist(), [*range(5)] * 3
+    values, ones = rng.uniform(1, 2, 15).tolist(), [1.0] * 15
+    assert crossed_ratio(values, ones, trainings, clips, 300, seed=4) == crossed_interval(
+        values, trainings, clips, 300, seed=4
+    )
+    doubled = crossed_ratio([2 * value for value in values], values, trainings, clips, 300, seed=4)
+    assert (doubled.mean, doubled.low, doubled.high) == (pytest.approx(2.0),) * 3
+    with pytest.raises(ValueError, match="got 14 values, 15 trainings, 15 clips, wanted one of each"):
+        crossed_ratio(values, ones[1:], trainings, clips, 300, seed=4)
+
+
+def test_the_interval_of_a_ratio_covers_it() -> None:
+    """Means 3 and 2 of 8 trainings of 6 clips; nominal 95%."""
+    rng, held = np.random.default_rng(1), 0
+    trainings, clips = np.repeat(np.arange(8), 6).tolist(), [*range(6)] * 8
+    for _ in range(200):
+        common = np.repeat(rng.normal(0, 0.3, 8), 6)
+        above, below = (mean + common + rng.normal(0, 0.3, 48) for mean in (3.0, 2.0))
+        found = crossed_ratio(above.tolist(), below.tolist(), trainings, clips, 300, seed=0)
+        held += found.low <= 1.5 <= found.high
+    assert 0.85 <= held / 200 <= 0.99
