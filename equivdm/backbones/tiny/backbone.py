@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 GEOMETRY = Geometry(channels=3, space_stride=2, time_stride=1, causal=False)
 """One latent cell is a square of 2 x 2 pixels of one frame."""
 
-_BEFORE = {"control_channels": 1, "channels": 16, "levels": 2}
-"""What there was before there was a choice."""
+NETWORK_VERSION = 2
+"""Raised when the same weights would say something else, or would not fit: 2 starts from a linear denoiser."""
 
 
 @final
@@ -48,9 +48,7 @@ class TinyBackbone(Backbone):
         return {}
 
     def network_identity(self) -> dict[str, Any]:
-        # Networks from before there was a choice keep their names.
-        chosen = self.config.model_dump()
-        return {name: value for name, value in chosen.items() if _BEFORE.get(name) != value}
+        return {**self.config.model_dump(), "version": NETWORK_VERSION}
 
     def control_form(self) -> ControlForm:
         return "pixels"

@@ -32,7 +32,12 @@ def linear_guess(x_t: Latents, times: Times) -> tuple[Latents, Latents, Spread]:
     variance S / P. With S = 1 these are c_skip and c_out of EDM (Karras et al. 2022). Here the basis is the cosines of
     each frame and S(f) that of pictures, so that what is coarse is right from the first step of training on.
     """
-    t = per_sample(times)
+    # Within mixed precision too: what the network goes on from is exact.
+    with torch.autocast(x_t.device.type, enabled=False):
+        return _filtered(x_t, per_sample(times))
+
+
+def _filtered(x_t: Latents, t: Spread) -> tuple[Latents, Latents, Spread]:
     rows, columns = x_t.shape[-2:]
     bases = _colours(x_t.device), _cosines(rows, x_t.device), _cosines(columns, x_t.device)
     power = _power(rows, columns, x_t.device)

@@ -46,7 +46,7 @@ def configs(tmp_path: Path) -> dict[str, BackboneConfig]:
 @pytest.mark.parametrize(
     ("kind", "wanted"),
     [
-        ("tiny", ["544700fd91982efa", "544700fd91982efa", "85e8eff0cbc5407d"]),
+        ("tiny", ["544700fd91982efa", "544700fd91982efa", "8e856247dc1f63eb"]),
         ("wan", ["481cb8dae000f936", "48afbc155158ad21", "b6b98f6a7cb98712"]),
         ("videocrafter2", ["aca69887674c01ee", "7174253789581af3", "a9ca0204e36d1790"]),
     ],

@@ -77,3 +77,10 @@ def test_photographs_are_guessed_better_than_as_white_data() -> None:
 def test_grids_of_all_sizes_have_the_same_power_at_the_same_frequency() -> None:
     """A frequency is counted in cycles a cell: a frame of twice the size has twice as many, the old ones among them."""
     torch.testing.assert_close(_power(16, 24, CPU)[..., ::2, ::2], _power(8, 12, CPU))
+
+
+def test_it_is_exact_in_mixed_precision_too() -> None:
+    x, t = torch.randn(2, 3, 1, 8, 8), torch.tensor([0.3, 0.9])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = linear_guess(x, t)
+    assert all(torch.equal(one, other) for one, other in zip(mixed, linear_guess(x, t), strict=True))
