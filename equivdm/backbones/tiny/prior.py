@@ -1,5 +1,6 @@
 """What a linear denoiser would say: the part of the velocity that the network need not learn."""
 
+from contextlib import AbstractContextManager, nullcontext
 from math import pi
 
 import torch
@@ -32,9 +33,14 @@ def linear_guess(x_t: Latents, times: Times) -> tuple[Latents, Latents, Spread]:
     variance S / P. With S = 1 these are c_skip and c_out of EDM (Karras et al. 2022). Here the basis is the cosines of
     each frame and S(f) that of pictures, so that what is coarse is right from the first step of training on.
     """
-    # Within mixed precision too: what the network goes on from is exact.
-    with torch.autocast(x_t.device.type, enabled=False):
+    with _exact(x_t.device.type):
         return _filtered(x_t, per_sample(times))
+
+
+def _exact(device_type: str) -> AbstractContextManager[object]:
+    """Leave mixed precision, on devices that have it (`meta` has none): what the network goes on from is exact."""
+    has_mixed = torch.amp.is_autocast_available(device_type)
+    return torch.autocast(device_type, enabled=False) if has_mixed else nullcontext()
 
 
 def _filtered(x_t: Latents, t: Spread) -> tuple[Latents, Latents, Spread]:
