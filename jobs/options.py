@@ -65,7 +65,8 @@ def scenes_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--size", type=_size, default=(64, 64), metavar="HxW", help="of a frame (default: 64x64)")
     verb.add_argument("--fps", type=float, default=12.0, metavar="F", help="frames a second (default: 12)")
     about = "share that is covered with photographs, by scikit-image and scikit-learn, not with patterns (default: 0)"
-    verb.add_argument("--photographs", type=float, default=0.0, metavar="P", help=about)
+    verb.add_argument("--photographs", type=_fraction, default=0.0, metavar="P", help=about)
+    verb.add_argument("--saturation", type=_fraction, default=1.0, metavar="S", help="of colours; 0: grey (default: 1)")
     verb.add_argument("--flow", action="store_true", help="write each one's exact flow beside it, for flow.kind=file")
 
 
@@ -144,6 +145,12 @@ def _clip(text: str) -> tuple[int, int, int]:
 def _share(text: str) -> float:
     if not re.fullmatch(r"0?\.\d+|1(\.0*)?", text) or not float(text):
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted a share above 0, of 1 at most, such as 0.4")
+    return float(text)
+
+
+def _fraction(text: str) -> float:
+    if not re.fullmatch(r"0?\.\d+|[01](\.0*)?", text) or float(text) > 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number from 0 to 1, such as 0.4")
     return float(text)
 
 

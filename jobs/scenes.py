@@ -14,7 +14,7 @@ from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
 from equivdm.video.photographs import Photographic, load_photographs
 from equivdm.video.synthetic import Scene, render_scene
-from equivdm.video.textures import Texture, painted
+from equivdm.video.textures import Muted, Texture, painted
 from equivdm.video.write import write_video
 from jobs.show import say
 from pipelines.progress import progress
@@ -33,6 +33,8 @@ class Look:
     fps: float = 12.0
     photographs: float = 0.0
     """Share of the scenes whose textures are photographs; those of the others are painted patterns."""
+    saturation: float = 1.0
+    """Of all colours; 0 is grey."""
     flow: bool = False
     """Whether the exact flow of NAME.mp4 is written beside it, as NAME.flow.npz."""
 
@@ -50,7 +52,7 @@ class ScenesOptions:
     def of(cls, arguments: argparse.Namespace) -> Self:
         """Read the command line."""
         height, width = arguments.size
-        look = Look(arguments.frames, height, width, arguments.fps, arguments.photographs, arguments.flow)
+        look = Look(arguments.frames, height, width, arguments.fps, arguments.photographs, arguments.saturation, arguments.flow)
         return cls(arguments.folder, arguments.count, arguments.seed, look)
 
 
@@ -95,6 +97,8 @@ def write_scenes(folder: Path, seeds: Mapping[str, int], look: Look = Look()) ->
 
 
 def _write(path: Path, seed: int, look: Look, texture: Texture) -> None:
+    if look.saturation < 1:
+        texture = Muted(texture, look.saturation)
     scene = render_scene(seed, frames=look.frames, height=look.height, width=look.width, texture=texture)
     # The video comes last and whole: where it is, what belongs to it is too.
     path.with_suffix(".txt").write_text(scene.caption + "\n", encoding="utf-8")

@@ -70,6 +70,25 @@ def painted(rng: np.random.Generator, style: Style, extent: tuple[float, float],
     return paint(rng, style, extent, texels), f"{style.palette} {style.pattern}"
 
 
+@dataclass(frozen=True)
+class Muted:
+    """Another texture with its colours drawn towards grey, at the same brightness."""
+
+    texture: Texture
+    saturation: float
+    """Factor of the chroma: 0 is grey, 1 leaves colours alone."""
+
+    def __call__(
+        self, rng: np.random.Generator, style: Style, extent: tuple[float, float], texels: float
+    ) -> tuple[Canvas, str]:
+        """See `Texture`."""
+        canvas, name = self.texture(rng, style, extent, texels)
+        ycc = cv2.cvtColor(canvas.picture, cv2.COLOR_RGB2YCrCb).astype(np.float32)
+        ycc[..., 1:] = 128 + self.saturation * (ycc[..., 1:] - 128)
+        picture = cv2.cvtColor(np.round(ycc).astype(np.uint8), cv2.COLOR_YCrCb2RGB)
+        return Canvas(picture, canvas.texels), name
+
+
 def paint(rng: np.random.Generator, style: Style, extent: tuple[float, float], texels: float) -> Canvas:
     """Paint a texture.
 
