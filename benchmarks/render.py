@@ -144,7 +144,7 @@ def bare_rate(place: Path, store: Store, sampler: SamplerConfig) -> float:
         rows = [function(row, job=other, model=model, store=store) for row in rows]
 
     def call(row: Row) -> None:
-        latents = actor.sample(actor.shown(row), [from_tensor(each) for each in row["noises"]])
+        latents = actor.sample(actor.shown(row), [from_tensor(each) for each in row["noises"]]).latents
         for _ in actor.decode([latents]):
             pass
 

@@ -16,6 +16,9 @@ from equivdm.types import Latents
 Draw = Callable[[int], Latents]
 """Draw k >= 1 of the noise, independent of the others and of the same motion."""
 
+Watch = Callable[[Latents, float, float], None]
+"""(velocity, t, t_next) of each step."""
+
 
 @torch.no_grad()
 def sample(
@@ -26,6 +29,7 @@ def sample(
     diffusion: Diffusion,
     empty: Conditions | None = None,
     fresh: Draw | None = None,
+    watch: Watch | None = None,
 ) -> Latents:
     """Return the latents at t = 0 of the path that starts in `noise` at `diffusion.start`.
 
@@ -45,6 +49,7 @@ def sample(
         diffusion: of the denoiser.
         empty: `conditions` with the empty prompt; only guidance needs them.
         fresh: gives the noise of the re-noising; only `renoise` with more than one step needs it.
+        watch: is told the steps of `euler` on the straight path; other solvers have no velocities to tell.
 
     Raises:
         UsageError: where the solver does not go with the diffusion.
@@ -58,7 +63,7 @@ def sample(
     if config.kind in SECOND_ORDER:
         return second_order(predict, noise, config, diffusion, times)
     if config.kind == "euler" and isinstance(diffusion.process, Straight):
-        return _euler(predict, noise, diffusion, times)
+        return _euler(predict, noise, diffusion, times, watch)
     return _ddim(predict, noise, diffusion, times)
 
 
@@ -161,10 +166,13 @@ def _predictor(denoiser: Denoiser, conditions: Conditions, guidance: float, empt
     return pair
 
 
-def _euler(predict: Field, noise: Latents, diffusion: Diffusion, times: list[float]) -> Latents:
+def _euler(predict: Field, noise: Latents, diffusion: Diffusion, times: list[float], watch: Watch | None) -> Latents:
     x = noise
     for t, t_next in pairwise(times):
-        x = euler_step(x, diffusion.velocity(predict(x, t), x, times_of(x, t)), t, t_next)
+        velocity = diffusion.velocity(predict(x, t), x, times_of(x, t))
+        if watch:
+            watch(velocity, t, t_next)
+        x = euler_step(x, velocity, t, t_next)
     return x
 
 

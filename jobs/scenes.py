@@ -52,7 +52,9 @@ class ScenesOptions:
     def of(cls, arguments: argparse.Namespace) -> Self:
         """Read the command line."""
         height, width = arguments.size
-        look = Look(arguments.frames, height, width, arguments.fps, arguments.photographs, arguments.saturation, arguments.flow)
+        look = Look(
+            arguments.frames, height, width, arguments.fps, arguments.photographs, arguments.saturation, arguments.flow
+        )
         return cls(arguments.folder, arguments.count, arguments.seed, look)
 
 

@@ -233,7 +233,7 @@ VIDEOS = pa.schema(
         ("content", pa.string()),  # of the driving video; null where clips were rendered
         ("caption", pa.string()),  # that a whole video was rendered with
         ("windows", pa.int32()),  # that it was sampled in, likewise
-        ("metrics", pa.list_(pa.struct([("metric", pa.string()), ("value", pa.float64())]))),  # likewise
+        ("metrics", pa.list_(pa.struct([("metric", pa.string()), ("value", pa.float64())]))),  # found meanwhile
         ("model", pa.string()),  # key of the model
         ("weights", pa.string()),  # sha256 of its weights
         ("seed", pa.int64()),

@@ -1,5 +1,6 @@
 """What is known of one generated video, for the metrics to look at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -9,8 +10,12 @@ from jaxtyping import UInt8
 from equivdm.arrays import Features, Frames
 from equivdm.config import FlowConfig
 from equivdm.flow import Estimator, Motion, build_estimator, motion_by
+from equivdm.flow.points import Tracks, follow_points
 from equivdm.metrics.needs import available
 from equivdm.metrics_config import WeightsConfig
+
+TRACKS = 1000
+"""Points that are followed through a video, at most."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Case:
     """What the generated video should look like, frame by frame."""
     caption: str | None = None
     """What it should show."""
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """Metrics that were found while it was sampled, since they are of latents that are gone."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     """Networks of the metrics that need some."""
     device: str = "cpu"
@@ -55,8 +62,10 @@ class Case:
         """What there is of that which metrics need."""
         own = {
             "motion": self.motion is not None,
+            "tracks": self.motion is not None,
             "reference": self.reference is not None,
             "caption": bool(self.caption),
+            "sampling": bool(self.sampling),
         }
         return available(self.weights) | {name for name, given in own.items() if given}
 
@@ -80,6 +89,22 @@ class Case:
         if not self.caption:
             raise ValueError("caption: got none, wanted words: leave out the metrics that need it")
         return self.caption
+
+    @cached_property
+    def tracks(self) -> Tracks:
+        """Points that follow the driving motion, and stay visible throughout. ValueError where there is none."""
+        tracks = follow_points(self.driving, TRACKS, seed=0)
+        if not len(tracks):
+            raise ValueError(
+                "driving motion: got no point that is visible in all frames, wanted some: leave the clip out"
+            )
+        return tracks
+
+    def sampled(self, metric: str) -> float:
+        """Return what was found of it while it was sampled. ValueError where nothing was."""
+        if metric not in self.sampling:
+            raise ValueError(f"{metric}: got none, wanted what sampling found: leave out the metrics that need it")
+        return self.sampling[metric]
 
     @cached_property
     def estimated(self) -> Motion:

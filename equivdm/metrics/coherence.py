@@ -56,6 +56,19 @@ def warp_error(case: Case) -> float:
     return fmean(errors)
 
 
+def variation_along_tracks(case: Case) -> float:
+    """`track_variation` of the colours, along points of the driving motion that stay visible throughout.
+
+    Raises ValueError where there is none.
+    """
+    import torch
+
+    from equivdm.metrics.tracks import track_variation
+
+    colours = torch.from_numpy(np.moveaxis(case.frames, -1, 1).astype(np.float32))
+    return track_variation(colours, torch.from_numpy(case.tracks))
+
+
 def decibels(squares: list[Squares]) -> float:
     """PSNR in dB of squared differences of 8-bit values, at most CEILING. ValueError where there is none."""
     every = np.concatenate(squares)

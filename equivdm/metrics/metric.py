@@ -23,7 +23,7 @@ class Metric(NamedTuple):
     unit: str
     better: Better
     needs: tuple[str, ...]
-    """`motion`, `reference` and `caption` of the case; `weights.NAME` of its networks; `package NAME`."""
+    """`motion`, `tracks`, `reference`, `caption`, `sampling` of the case; `weights.NAME` of nets; `package NAME`."""
     about: str
     """What it says, for readers."""
 

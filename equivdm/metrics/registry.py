@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from equivdm.metrics.alignment import angular_error, endpoint_error
-from equivdm.metrics.coherence import cross_frame_psnr, first_frame_psnr, warp_error
+from equivdm.metrics.coherence import cross_frame_psnr, first_frame_psnr, variation_along_tracks, warp_error
 from equivdm.metrics.distributions import frechet_distance, kernel_distance
 from equivdm.metrics.fidelity import lpips, psnr, ssim
 from equivdm.metrics.metric import FeaturesOf, Metric, SetMetric
@@ -52,6 +52,14 @@ METRICS: Mapping[str, Metric] = {
         ("motion",),
         "angle between the video's optical flow and the driving flow, in space and time",
     ),
+    "track_variation": Metric(
+        variation_along_tracks,
+        "Variation along tracked points",
+        "",
+        "lower",
+        ("motion", "tracks"),
+        "how colours change along points of the driving motion; 0: they move along, 1: they know nothing of it",
+    ),
     "flicker": Metric(
         flicker,
         "Flicker",
@@ -75,6 +83,22 @@ METRICS: Mapping[str, Metric] = {
         "neither",
         (),
         "spread of brightness; describes, neither more nor less is better",
+    ),
+    "straightness": Metric(
+        lambda case: case.sampled("straightness"),
+        "Deviation from a straight path",
+        "",
+        "lower",
+        ("sampling",),
+        "how far the way from noise to video is from straight, in latents; 0 is straight",
+    ),
+    "noise_to_video_distance": Metric(
+        lambda case: case.sampled("noise_to_video_distance"),
+        "Distance from noise to video",
+        "",
+        "neither",
+        ("sampling",),
+        "how far the video's latents are from the noise that they came of; what has less contrast is nearer",
     ),
     "psnr": Metric(
         psnr,

@@ -20,31 +20,35 @@ def noise_to_video_distance(x_T: Latents, x_0: Latents) -> PerSample:
     return (x_T - x_0).double().square().flatten(1).mean(1).sqrt()
 
 
-def straightness(
-    path: Float[Tensor, "_ batch channels time height width"],
-    velocities: Float[Tensor, "_ batch channels time height width"],
-    times: Float[Tensor, " _"],
-) -> PerSample:
-    """S = sum_i (t_i - t_(i+1)) mean |u - v_i|^2, with u = (x_T - x_0) / (t_0 - t_n): 0 for a straight path.
+class Path:
+    """Steps from noise to video, of which only sums are kept: S = sum_i (t_i - t_(i+1)) mean |u - v_i|^2.
 
-    That is the integral over the path of how far the velocity is from the one that would go straight from its first
-    point to its last (Liu et al., "Flow Straight and Fast", arXiv 2209.03003, eq. 4, on a path that was taken).
-    Velocities have the sign of this project, eps - x_0 = dx / dt: time falls from noise to video.
-
-    Args:
-        path: x at each of the times, from noise (x_T) to video (x_0).
-        velocities: at each of the points but the last, from which a first-order step goes on.
-        times: falling; how many there are decides the accuracy of the sum, not its scale.
-
-    Raises:
-        ValueError: for times that do not fall, or other numbers of points and steps.
+    u = (x_T - x_0) / (t_0 - t_n) is the velocity that would go straight from the first point to the last; 0 is a
+    straight path. That is the integral over the path of how far the velocity is from u (Liu et al., "Flow Straight and
+    Fast", arXiv 2209.03003, eq. 4, on a path that was taken). Velocities have the sign of this project,
+    eps - x_0 = dx / dt: time falls from noise to video.
     """
-    steps = times[:-1] - times[1:]
-    if len(path) != len(times) or len(velocities) != len(steps) or not len(steps) or not bool((steps > 0).all()):
-        raise ValueError(
-            f"got {len(path)} points, {len(velocities)} velocities and times {times.tolist()[:4]}..., wanted falling "
-            "times, a point for each, and a velocity for each but the last"
-        )
-    straight = (path[0] - path[-1]).double() / (times[0] - times[-1]).double()
-    gaps = torch.stack([(straight - velocity.double()).square().flatten(1).mean(1) for velocity in velocities])
-    return (steps.double()[:, None] * gaps).sum(0)
+
+    def __init__(self) -> None:
+        self.steps, self._length, self._energy = 0, 0.0, torch.zeros(1, dtype=torch.float64)
+
+    def __call__(self, velocity: Latents, t: float, t_next: float) -> None:
+        """Take a first-order step along `velocity`. Raises ValueError for a time that does not fall."""
+        if not t_next < t:
+            raise ValueError(f"got a step from {t} to {t_next}, wanted a falling time: go from noise to video")
+        squares = velocity.double().square().flatten(1).mean(1).cpu()
+        self._energy = self._energy + (t - t_next) * squares
+        self._length, self.steps = self._length + t - t_next, self.steps + 1
+
+    def straightness(self, x_T: Latents, x_0: Latents) -> PerSample:
+        """Return S, given both ends. How many steps there are decides the accuracy of the sum, not its scale.
+
+        Since first-order steps add up to x_T - x_0, the sum is that of mean |v_i|^2 less mean |u|^2.
+
+        Raises:
+            ValueError: where no step was taken.
+        """
+        if not self.steps:
+            raise ValueError("got no step, wanted one at least: follow first-order steps along velocities")
+        whole = (x_T - x_0).double().square().flatten(1).mean(1).cpu()
+        return (self._energy - whole / self._length).clamp_min(0)

@@ -10,6 +10,7 @@ from equivdm.backbones import backbone_of
 from equivdm.backbones.base import Denoiser
 from equivdm.backbones.tiny.codec import TinyCodec
 from equivdm.config import SamplerConfig
+from equivdm.metrics.trajectory import Path
 from equivdm.sampling import sample
 from equivdm.seeds import derive_seed
 from equivdm.study.batches import conditions_of
@@ -40,6 +41,7 @@ class Sampled(NamedTuple):
     noise: Latents
     latents: Latents
     """Where the path ends that starts in `noise`; a batch of one."""
+    path: Path
 
     @property
     def frames(self) -> Frames:
@@ -56,9 +58,10 @@ def sample_clips(asked: Asked, clips: Sequence[Clip], steps: int, draws: int = 1
         conditions = conditions_of([clip], [asked.control]).to(asked.device)
         for draw in range(draws):
             eps = noise(number, derive_seed(asked.spec.seed, "sample", number, draw))[None].to(asked.device)
+            path, config = Path(), SamplerConfig(steps=steps)
             with torch.inference_mode():
-                latents = sample(asked.network, eps, conditions, SamplerConfig(steps=steps), diffusion)
-            yield Sampled(number, eps.cpu(), latents.cpu())
+                latents = sample(asked.network, eps, conditions, config, diffusion, watch=path)
+            yield Sampled(number, eps.cpu(), latents.cpu(), path)
 
 
 def predict_clean(asked: Asked, clip: Clip, eps: Latents, t: float) -> Latents:

@@ -114,6 +114,8 @@ class Pair:
     """Keys of the stored motion, by stage; none where it is estimated."""
     window: int = 0
     """Of a clip."""
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """Metrics that were found while it was sampled."""
     video: str = ""
     """Key of its row in `videos`, where it was rendered here."""
 

@@ -19,7 +19,7 @@ from pipelines.store import Store
 from pipelines.tables import Row
 
 _COLUMNS = (
-    *("key", "name", "clip", "path", "content", "caption", "model", "config", "outcome", "created"),
+    *("key", "name", "clip", "path", "content", "caption", "model", "config", "outcome", "created", "metrics"),
     *("file", "sha256", "fps", "frames", "height", "width"),
 )
 
@@ -145,6 +145,7 @@ def _pair(video: Row, driving: Film, laid: Laid, indices: tuple[int, ...], **own
         indices=indices,
         laid=laid,
         laid_reference=laid,
+        sampling={each["metric"]: each["value"] for each in video["metrics"] or []},
         video=video["key"],
         **own,
     )

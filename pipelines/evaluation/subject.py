@@ -68,6 +68,7 @@ class Subject:
             self.frames,
             judge=self._job.flow,
             caption=self._pair.caption,
+            sampling=self._pair.sampling,
             weights=self._job.weights,
             device=device() if needs_network else "cpu",
             **parts,

@@ -48,9 +48,9 @@ class Measures:
     @cached_property
     def left_out(self) -> dict[str, str]:
         """Metrics that were asked for and cannot be measured, each with a line that says what it lacks."""
-        has = available(self.job.weights) | {"motion", "reference"}
-        captions = any(pair.caption for pair in self.pairs)
-        return left_out(chosen(self.job.metrics), has | {"caption"} if captions else has)
+        has = available(self.job.weights) | {"motion", "tracks", "reference"}
+        has |= {need for need in ("caption", "sampling") if any(getattr(pair, need) for pair in self.pairs)}
+        return left_out(chosen(self.job.metrics), has)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class Measures:
     def wanted_of(self, pair: Pair) -> list[Wanted]:
         """Return all that is wanted of a pair."""
         return [
-            *(self.metric(pair, name) for name in self.names if pair.caption or "caption" not in METRICS[name].needs),
+            *(self.metric(pair, name) for name in self.names if _known_of(pair, name)),
             *(self.features_of(pair, name, of) for name in self.features for of in (GENERATED, REFERENCE)),
         ]
 
@@ -90,6 +90,7 @@ class Measures:
             "motion": self._motion(pair) if "motion" in needs else None,
             "reference": _reference(pair) if "reference" in needs else None,
             "caption": pair.caption if "caption" in needs else None,
+            "sampling": pair.sampling[name] if "sampling" in needs else None,
         }
         given = {need: value for need, value in against.items() if value is not None}
         key = item_key(pair.generated.content, pair.frames, name, given, self._weights(needs), self._judge(needs))
@@ -119,6 +120,12 @@ class Measures:
         if needs not in known:
             known[needs] = weights_identity(set(needs), self.job.weights)
         return known[needs]
+
+
+def _known_of(pair: Pair, metric: str) -> bool:
+    """Whether a pair has what not every pair has, and the metric needs."""
+    needs = METRICS[metric].needs
+    return (bool(pair.caption) or "caption" not in needs) and (metric in pair.sampling or "sampling" not in needs)
 
 
 def _by_network(needs: Sequence[str]) -> bool:

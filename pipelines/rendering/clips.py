@@ -130,7 +130,9 @@ class RenderClip:
             draw_noise(clip["plan"], shape, kind, derive_seed(seed, "draw", number) if number else seed)
             for number, kind in enumerate(noises_of(self._job, self._sampler.model))
         ]
-        (frames,) = self._sampler.decode([self._sampler.sample(shown(clip, row["fps"]), noises)])
+        sampled = self._sampler.sample(shown(clip, row["fps"]), noises)
+        (frames,) = self._sampler.decode([sampled.latents])
         with writing(row, self._job, self._store, frames.shape[1:3], Timing.at_rate(row["fps"])) as (write, about):
             write(frames)
-        return {**about, "frames": len(frames), "steps": settings_of(self._job, self._sampler.model)[1].steps}
+        steps = settings_of(self._job, self._sampler.model)[1].steps
+        return {**about, "frames": len(frames), "steps": steps, "metrics": sampled.metrics()}

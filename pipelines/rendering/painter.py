@@ -45,7 +45,7 @@ class WindowSampler:
 
     def _sample(self, row: Row) -> Row:
         noises = [from_tensor(each) for each in row["noises"]]
-        latents = self._sampler.sample(self._sampler.shown(row), noises)
+        latents = self._sampler.sample(self._sampler.shown(row), noises).latents
         stored = to_tensor(latents[0].half().cpu().numpy())
         return put(row, self._store.table("samples"), row["key"], latents=stored)
 
@@ -65,7 +65,7 @@ class Painter:
         if row["whole"]:
             return put_video(row, self._job, self._sampler.model, self._store, self._scenes(row))
         noises = [from_tensor(each) for each in row["noises"]]
-        latents = self._sampler.sample(self._sampler.shown(row), noises)
+        latents = self._sampler.sample(self._sampler.shown(row), noises).latents
         (frames,) = self._sampler.decode([latents])
         return {"pixels": to_tensor(frames[: row["frames"]]), "noises": None, "control": None}
 

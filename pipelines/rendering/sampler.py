@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,25 @@ from pipelines.store import Store
 from pipelines.tables import Row
 
 if TYPE_CHECKING:
+    from equivdm.metrics.trajectory import Path
     from equivdm.types import Latents
+
+
+class Sampled(NamedTuple):
+    """What was sampled, and the way there."""
+
+    noise: "Latents"
+    latents: "Latents"
+    path: "Path"
+
+    def metrics(self) -> list[Row]:
+        """Return what is known of the way only now: how long it is, and how straight, where it is of several steps."""
+        from equivdm.metrics.trajectory import noise_to_video_distance
+
+        found = {"noise_to_video_distance": noise_to_video_distance(self.noise, self.latents).item()}
+        if self.path.steps > 1:
+            found["straightness"] = self.path.straightness(self.noise, self.latents).item()
+        return [{"metric": name, "value": value} for name, value in found.items()]
 
 
 class Sampler:
@@ -39,10 +57,11 @@ class Sampler:
             lambda size: self._encode(np.zeros((3, *size), np.float32))
         )
 
-    def sample(self, shown: Shown, noises: list[np.ndarray]) -> "Latents":
-        """Return the latents of a window, a batch of one: what else is sampled at the time cannot change them."""
+    def sample(self, shown: Shown, noises: list[np.ndarray]) -> "Sampled":
+        """Sample a window, a batch of one: what else is sampled at the time cannot change it."""
         import torch
 
+        from equivdm.metrics.trajectory import Path
         from equivdm.sampling import sample
 
         conditions, empty = (
@@ -52,8 +71,10 @@ class Sampler:
         def draw(number: int) -> "Latents":
             return torch.tensor(noises[number])[None].to(self.device)
 
+        noise, path = draw(0), Path()
         with torch.inference_mode():
-            return sample(self._denoiser, draw(0), conditions, self._sampler, self._diffusion, empty, draw)
+            given = (conditions, self._sampler, self._diffusion, empty, draw, path)
+            return Sampled(noise, sample(self._denoiser, noise, *given), path)
 
     def shown(self, row: Row) -> Shown:
         """Return what a window gives the network beside its noise, in the form that the backbone takes."""

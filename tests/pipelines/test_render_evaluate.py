@@ -132,6 +132,18 @@ def test_metrics_are_those_of_the_file(job: RenderJob) -> None:
     assert evaluate.run(plain).counts["new"] == 0
 
 
+def test_the_way_from_noise_to_video_is_measured_while_it_is_taken(job: RenderJob) -> None:
+    render.run(job.model_copy(update={"name": "one-step", "sampler": SamplerConfig(steps=1)}))
+    metrics = ("straightness", "noise_to_video_distance")
+    found = evaluate.run(EvaluateJob(store=job.store, ray=job.ray, renders=("two", "one-step"), metrics=metrics))
+    for row in rows_of(job, "two"):
+        measured = {each["metric"]: each["value"] for each in row["metrics"]}
+        assert 0 < measured["straightness"] < measured["noise_to_video_distance"] < 2
+    assert {name: set(means) for name, means in found.means.items()} == {"two": set(metrics), "one-step": {metrics[1]}}
+    means = [each["value"] for row in rows_of(job, "two") for each in row["metrics"] if each["metric"] == metrics[0]]
+    assert found.means["two"]["straightness"].mean == pytest.approx(np.mean(means))
+
+
 def test_a_lost_video_is_a_failed_row_and_costs_only_itself(job: RenderJob) -> None:
     broken = job.model_copy(update={"name": "broken"})
     render.run(broken)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equivdm.backbones.tiny.backbone import GEOMETRY
+from equivdm.flow.points import follow_points
 from equivdm.metrics.tracks import track_variation
 from equivdm.networks.taesd import STRIDE, TaesdEncoder, load_encoder
 from equivdm.seeds import derive_seed
@@ -18,7 +19,6 @@ from equivdm.study.config import ExperimentSpec, ModelSpec, NoiseSpec
 from equivdm.study.experiment import Experiment, Measured, Networks, Row
 from equivdm.study.noise import Noise
 from equivdm.study.recipes import INDEPENDENT
-from equivdm.study.tracks import follow_points
 from equivdm.video.tensors import to_model_range
 
 Values = Float[Tensor, "time channels rows columns"]
@@ -43,7 +43,7 @@ def measure(spec: ExperimentSpec, seed: int, networks: Networks, folder: Path) -
     encoder = load_encoder(spec.autoencoder) if spec.autoencoder else None
     rows, notes = list[Row](), list[str]()
     for number, clip in enumerate(clips):
-        points = follow_points(clip.motion, spec.points, derive_seed(seed, "points", number))
+        points = torch.from_numpy(follow_points(clip.motion, spec.points, derive_seed(seed, "points", number)))
         if not len(points):
             notes.append(f"clip {number}: no point stays visible throughout; it is left out")
             continue

@@ -3,38 +3,15 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
-
 from equivdm.arrays import Frames
-from equivdm.backbones.base import Conditions, Denoiser
 from equivdm.metrics import Case
 from equivdm.metrics import measure as measure_video
-from equivdm.metrics.trajectory import noise_to_video_distance, straightness
+from equivdm.metrics.trajectory import noise_to_video_distance
 from equivdm.study.asking import Asked, sample_clips
 from equivdm.study.clips import Clip, build_clips
 from equivdm.study.config import ExperimentSpec
 from equivdm.study.experiment import Experiment, Measured, Networks, Row
 from equivdm.study.recipes import CONDITIONS, ask, both, both_models
-from equivdm.types import Latents, Times
-
-
-class Recorder:
-    """A denoiser that keeps where it was asked, and what it said."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self._denoiser = denoiser
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self.path, self.predictions, self.times = list[Latents](), list[Latents](), list[Times]()
-
-    def __call__(self, latents: Latents, times: Times, conditions: Conditions) -> Latents:
-        prediction = self._denoiser(latents, times, conditions)
-        self.path.append(latents)
-        self.predictions.append(prediction)
-        self.times.append(times)
-        return prediction
 
 
 def measure(spec: ExperimentSpec, seed: int, networks: Networks, folder: Path) -> Measured:
@@ -52,14 +29,9 @@ def measure(spec: ExperimentSpec, seed: int, networks: Networks, folder: Path) -
 
 
 def _of_paths(variant: str, asked: Asked, clips: Sequence[Clip], spec: ExperimentSpec) -> Iterator[Row]:
-    recorder = Recorder(asked.network)
-    for sampled in sample_clips(asked._replace(network=recorder), clips, max(spec.step_counts), spec.draws):
-        # Networks predict eps - x_0, which on the straight path is the velocity.
-        path = torch.stack([*(x.cpu() for x in recorder.path), sampled.latents])
-        velocities = torch.stack([each.cpu() for each in recorder.predictions])
-        times = torch.cat([*recorder.times, torch.zeros(1, device=asked.device)]).cpu()
-        recorder.forget()
-        yield Row(variant, None, "straightness", sampled.clip, straightness(path, velocities, times).item())
+    for sampled in sample_clips(asked, clips, max(spec.step_counts), spec.draws):
+        bend = sampled.path.straightness(sampled.noise, sampled.latents).item()
+        yield Row(variant, None, "straightness", sampled.clip, bend)
         distance = noise_to_video_distance(sampled.noise, sampled.latents).item()
         yield Row(variant, None, "noise_to_video_distance", sampled.clip, distance)
         driving = noise_to_video_distance(sampled.noise, clips[sampled.clip].latents[None]).item()

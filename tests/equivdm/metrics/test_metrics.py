@@ -6,7 +6,7 @@ import pytest
 from equivdm.flow import Motion
 from equivdm.metrics import OF_MOTION, Case, measure
 from equivdm.metrics.alignment import angular_error, endpoint_error
-from equivdm.metrics.coherence import CEILING, cross_frame_psnr, first_frame_psnr, warp_error
+from equivdm.metrics.coherence import CEILING, cross_frame_psnr, first_frame_psnr, variation_along_tracks, warp_error
 from equivdm.metrics.statistics import contrast, flicker, luma, sharpness
 from equivdm.video.synthetic import render_scene
 
@@ -100,6 +100,19 @@ def test_statistics_of_known_pictures() -> None:
     assert flicker(Case(ramp, still(4))) == pytest.approx(0, abs=1e-4)
     assert flicker(Case(blink, still(5))) == pytest.approx(20, rel=1e-5)
     assert flicker(Case(blink[:2])) == 0
+
+
+def test_colours_that_move_along_do_not_vary_along_tracks_and_fresh_ones_do() -> None:
+    texture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    moving = np.stack([np.roll(texture, 2 * k, 1) for k in range(4)])
+    fresh = np.random.default_rng(1).integers(0, 256, (8, 96, 96, 3), np.uint8)
+    assert variation_along_tracks(Case(moving, shift_motion(4, 64, 2, 0))) == pytest.approx(0, abs=1e-6)
+    assert variation_along_tracks(Case(fresh, still(8, 96))) == pytest.approx(1, rel=0.05)
+    hidden = Motion(
+        *(getattr(still(3, 16), name) for name in ("forward", "backward")), *[np.ones((2, 16, 16), bool)] * 2
+    )
+    with pytest.raises(ValueError, match="got no point that is visible in all frames"):
+        variation_along_tracks(Case(moving[:3, :16, :16], hidden))
 
 
 def test_luma_of_grey_is_grey() -> None:

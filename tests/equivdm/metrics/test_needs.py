@@ -36,7 +36,8 @@ def test_a_case_without_motion_leaves_out_what_needs_it_with_the_reason() -> Non
 
 def test_every_need_is_one_that_a_case_or_its_weights_can_meet() -> None:
     everything = WeightsConfig.model_validate({name: "path" for name in WeightsConfig.model_fields})
-    met = available(everything) | {"motion", "reference", "caption"} | {f"package {name}" for name in PACKAGES}
+    given = {"motion", "tracks", "reference", "caption", "sampling"}
+    met = available(everything) | given | {f"package {name}" for name in PACKAGES}
     assert left_out(chosen(), met) == {}
     needed = {need for metric in (*METRICS.values(), *SET_METRICS.values()) for need in metric.needs}
     assert needed <= met
@@ -45,6 +46,14 @@ def test_every_need_is_one_that_a_case_or_its_weights_can_meet() -> None:
 def test_a_case_has_what_it_was_given() -> None:
     plain, rich = Case(FRAMES), Case(FRAMES, reference=FRAMES, caption="a", weights=WeightsConfig(clip="folder"))
     assert rich.has - plain.has == {"reference", "caption", "weights.clip"}
+
+
+def test_what_sampling_found_is_told_as_it_is() -> None:
+    case = Case(FRAMES, sampling={"straightness": 0.25})
+    assert measure(case, ["straightness"]) == {"straightness": 0.25}
+    assert left_out(["straightness"], Case(FRAMES).has) == {"straightness": "straightness: needs sampling"}
+    with pytest.raises(ValueError, match="noise_to_video_distance: got none, wanted what sampling found"):
+        measure(case, ["noise_to_video_distance"])
 
 
 def test_a_reference_of_another_length_is_refused() -> None:

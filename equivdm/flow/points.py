@@ -1,19 +1,20 @@
 """Points that are followed through a clip by its exact flow."""
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float64
-from torch import Tensor
+from jaxtyping import Float32, Float64
 
-from equivdm.flow import Motion
+from equivdm.flow.motion import Motion
 
 Points = Float64[np.ndarray, "points 2"]
+
+Tracks = Float32[np.ndarray, "tracks time 2"]
+"""(x, y) of each point in each frame."""
 
 _ONE_MOTION = 0.3
 """Pixels by which the flow of neighbours may differ on one layer."""
 
 
-def follow_points(motion: Motion, count: int, seed: int) -> Float[Tensor, "tracks time 2"]:
+def follow_points(motion: Motion, count: int, seed: int) -> Tracks:
     """Return (x, y) in pixels, in every frame, of at most `count` points that stay visible throughout.
 
     They begin at random whole pixels of frame 0, far enough from a layer's edge for the flow around them to be of one
@@ -29,7 +30,7 @@ def follow_points(motion: Motion, count: int, seed: int) -> Float[Tensor, "track
         seen &= clear
         places = np.where(seen[:, None], moved, 0.0)
         path.append(places)
-    return torch.from_numpy(np.stack(path, 1)[seen][:count]).float()
+    return np.stack(path, 1)[seen][:count].astype(np.float32)
 
 
 def _moved(places: Points, flow: np.ndarray, hidden: np.ndarray) -> tuple[Points, np.ndarray]:
