@@ -168,7 +168,8 @@ def cut_scores(thumbnails: Thumbnails) -> Scores:
                 across[frames] = np.minimum(across[frames], pairs)
             else:
                 within[frames] = np.maximum(within[frames], pairs)
-    across[:1] = 0  # nothing lies before the first frame
+    # Nothing lies before the first frame; and two frames alone show no motion that a cut would stand out from.
+    across[: 1 if count > 2 else count] = 0
     return across / (_NOISE + within)
 
 

@@ -46,6 +46,12 @@ def test_a_flash_scores_nothing_and_a_longer_one_is_a_shot(length: int) -> None:
     assert set(np.flatnonzero(cut_scores(thumbnails) > 2)) == {8, 11}
 
 
+def test_two_frames_alone_are_no_cut_and_a_third_tells() -> None:
+    still, other = (np.full((1, 48, 48, 3), value, np.float32) for value in (50, 150))
+    assert cut_scores(np.concatenate([still, other])).tolist() == [0, 0]
+    assert cut_scores(np.concatenate([still, other, other])).argmax() == 1
+
+
 def test_what_moves_on_one_side_lowers_a_cut() -> None:
     """By the definition: d across over 1 + the largest distance on a side, here 8 levels between frames 2 apart."""
     thumbnails = np.zeros((12, SIDE, SIDE, 3), np.float32)
