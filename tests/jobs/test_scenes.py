@@ -7,6 +7,7 @@ import pytest
 
 from equivdm.flow.files import find_flow, read_flow
 from equivdm.seeds import derive_seed
+from equivdm.video.decode import decode
 from equivdm.video.photographs import Photographic, load_photographs
 from equivdm.video.probe import probe
 from equivdm.video.synthetic import render_scene
@@ -28,6 +29,17 @@ def test_a_folder_of_scenes_has_videos_captions_and_their_exact_flow(tmp_path: P
     assert backward is not None
     np.testing.assert_allclose(forward, scene.forward, atol=1e-5)
     np.testing.assert_allclose(backward, scene.backward, atol=1e-5)
+
+
+def test_colours_are_as_muted_as_asked_for_and_a_share_is_from_0_to_1(tmp_path: Path) -> None:
+    small = ["--count", "1", "--frames", "2", "--size", "32x32"]
+    assert main(["scenes", str(tmp_path / "grey"), *small, "--saturation", "0"]) == 0
+    assert main(["scenes", str(tmp_path / "full"), *small]) == 0
+    grey, full = (decode(str(tmp_path / each / "scene_00000.mp4"), range(2), None) for each in ("grey", "full"))
+    assert np.ptp(grey, axis=-1).max() < 8
+    assert np.ptp(full, axis=-1).max() > 40
+    for option in ("--saturation", "--photographs"):
+        assert main(["scenes", str(tmp_path / "more"), option, "1.5"]) == 2
 
 
 def test_what_is_there_stays_a_larger_count_adds_and_others_are_refused(

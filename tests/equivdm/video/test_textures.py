@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from equivdm.video.textures import PALETTES, PATTERNS, Style, fractal, paint
+from equivdm.video.textures import PALETTES, PATTERNS, Muted, Style, fractal, paint, painted
 
 EXTENT = (40.0, 64.0)
 
@@ -53,3 +53,16 @@ def test_fractal_noise_is_smooth_bounded_and_about_zero() -> None:
 def test_an_unknown_look_is_refused(changes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="choose from the patterns"):
         picture(**changes)
+
+
+def test_muted_colours_have_less_chroma_and_the_same_brightness() -> None:
+    style, grey = Style("clouded", "crimson", 12.0, 0.9), np.array([0.299, 0.587, 0.114])
+    full, muted, none = (
+        Muted(painted, saturation)(np.random.default_rng(3), style, EXTENT, 2.0)[0].picture.astype(float)
+        for saturation in (1.0, 0.25, 0.0)
+    )
+    np.testing.assert_allclose(full, picture(3, pattern="clouded", palette="crimson"), atol=2)
+    chroma = [each - (each @ grey)[..., None] for each in (full, muted)]
+    np.testing.assert_allclose(chroma[1], 0.25 * chroma[0], atol=2)
+    np.testing.assert_allclose(muted @ grey, full @ grey, atol=2)
+    assert np.ptp(none, axis=-1).max() <= 1
