@@ -12,7 +12,7 @@ from rich.table import Table
 
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
-from jobs.scenes import write_scenes
+from jobs.scenes import Look, write_scenes
 from jobs.show import console, in_words, say, show_failures
 from jobs.specs import load_spec, variant
 from pipelines.batch import RunSummary
@@ -78,7 +78,8 @@ def scenes(folder: Path) -> Source:
         [f"{kind}_{number:02d}.mp4" for number in range(count)]
         for kind, count in (("train", TRAIN_SCENES), ("holdout", HOLDOUT_SCENES))
     )
-    write_scenes(folder, {name: derive_seed("demo", Path(name).stem) for name in (*train, *holdout)})
+    seeds = {name: derive_seed("demo", Path(name).stem) for name in (*train, *holdout)}
+    write_scenes(folder, seeds, Look(saturation=0.3))  # as those that the models learnt from
     return Source(str(folder), train, holdout)
 
 
@@ -107,7 +108,8 @@ def stages_of(source: Source, out: Path) -> list[Stage]:
         {"store": store, "data": {"include": _patterns(names), "exclude": [], "clips": clips}}
         for names in (source.train, source.render)
     )
-    baseline = {"name": "independent", "noise": {"kind": "independent"}}
+    baseline = {"name": "independent", "noise": {"kind": "independent"}, "start": "tiny-independent"}
+    bare = {"name": "motion-only", "use_control": False}
     return [
         Stage("preprocess", preprocess),
         Stage("train EquiVDM", variant(load_spec("tiny_train"), **train)),
@@ -117,6 +119,7 @@ def stages_of(source: Source, out: Path) -> list[Stage]:
             Stage(f"render {name}", variant(load_spec("tiny_render"), **render, name=name, model=name))
             for name in ("independent", "equivdm", "student")
         ),
+        Stage("render from motion only", variant(load_spec("tiny_render"), **render, **bare)),
         Stage("evaluate", variant(load_spec("tiny_evaluate"), store=store, report=str(out / "report"))),
     ]
 

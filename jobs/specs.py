@@ -71,15 +71,16 @@ def find_spec(spec: str) -> Path:
     path = Path(spec)
     if path.is_file():
         return path
-    named = SPECS / f"{path.name.removesuffix('.yaml')}.yaml"
-    if path.name == spec and named.is_file():
-        return named
+    name = spec.removesuffix(".yaml")
+    if name in spec_names():
+        return SPECS / f"{name}.yaml"
     raise UsageError(f"no spec {spec!r}: wanted the path of a YAML file, or one of {', '.join(spec_names())}")
 
 
 def spec_names() -> list[str]:
-    """Names of the specs that come with the project."""
-    return sorted(path.stem for path in SPECS.glob("*.yaml"))
+    """Names of the specs that come with the project: `tiny_train`, or `shipped/base` of one in a folder."""
+    found = [*SPECS.glob("*.yaml"), *SPECS.glob("shipped/*.yaml")]
+    return sorted(path.relative_to(SPECS).with_suffix("").as_posix() for path in found)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

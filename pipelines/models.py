@@ -8,6 +8,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from equivdm.backbones import backbone_of
 from equivdm.config import BackboneConfig, NoiseConfig, Parameterisation, SamplerConfig
 from equivdm.errors import UsageError
 from pipelines.config import DistillJob, TrainJob
+from pipelines.shipped import shipped_folder, shipped_rows
 from pipelines.store import Store
 
 if TYPE_CHECKING:
@@ -98,12 +100,19 @@ def find_model(store: Store, key: str) -> ModelRecord | None:
 
 
 def newest_model(store: Store, name: str) -> ModelRecord:
-    """Return the newest model of a name. Raises UsageError where there is none."""
+    """Return the newest model of a name, of the store or of those that come along.
+
+    Raises UsageError where there is none.
+    """
     rows = _rows(store)
     named = [row for row in rows.values() if row["name"] == name]
     if not named:
-        known = ", ".join(sorted({row["name"] for row in rows.values()})) or "no model"
-        raise UsageError(f"model: got {name!r}, but {store.url} holds {known}; train it first, or name another")
+        along = {row["name"] for row in shipped_rows().values()}
+        own = ", ".join(sorted({row["name"] for row in rows.values()} - along)) or "no model"
+        raise UsageError(
+            f"model: got {name!r}, but {store.url} holds {own}, and {', '.join(sorted(along))} come along: "
+            "train it first, or name another"
+        )
     return _record(max(named, key=lambda row: (row["created"], row["key"])), rows)
 
 
@@ -138,13 +147,24 @@ def save_weights(
             write_weights(folder, state)
         for file, text in (beside or {}).items():
             (folder / file).write_text(text)
-        found = sorted(file for file in folder.rglob("*") if file.is_file())
-        sums = {file.relative_to(folder).as_posix(): _sha256(file) for file in found}
-        if sums.keys() != {WEIGHTS}:
-            (folder / FILES).write_text("".join(f"{digest}  {file}\n" for file, digest in sums.items()))
-            sums[FILES] = _sha256(folder / FILES)
+        sums = sum_up(folder)
         for file in sums:
             store.put(str(folder / file), model_folder(key), file)
+    return named_by(sums)
+
+
+def sum_up(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file of a folder by its name; several get a list of them, `FILES`, beside them."""
+    found = sorted(file for file in folder.rglob("*") if file.is_file())
+    sums = {file.relative_to(folder).as_posix(): _sha256(file) for file in found}
+    if sums.keys() != {WEIGHTS}:
+        (folder / FILES).write_text("".join(f"{digest}  {file}\n" for file, digest in sums.items()))
+        sums[FILES] = _sha256(folder / FILES)
+    return sums
+
+
+def named_by(sums: Mapping[str, str]) -> str:
+    """Return what names a model, given the sha256 of its files."""
     return sums.get(FILES) or sums[WEIGHTS]
 
 
@@ -218,10 +238,16 @@ def open_weights(store: Store, record: ModelRecord) -> "DenoiserModule":
 
     Raises UsageError as `load_weights` does.
     """
-    with store.local_folder(record.folder) as folder:
+    with _files(store, record) as folder:
         if not (folder / ADAPTER).is_file():
             return backbone_of(record.backbone).open_exported(folder).eval()
         return _with_adapter(store, record, folder).eval()
+
+
+def _files(store: Store, record: ModelRecord) -> AbstractContextManager[Path]:
+    """Give a local folder with a model's files."""
+    home = shipped_folder(record.key)
+    return nullcontext(home) if home else store.local_folder(record.folder)
 
 
 def _with_adapter(store: Store, record: ModelRecord, folder: Path) -> "DenoiserModule":
@@ -234,7 +260,8 @@ def _with_adapter(store: Store, record: ModelRecord, folder: Path) -> "DenoiserM
 
 
 def _rows(store: Store) -> dict[str, dict[str, Any]]:
-    return {row["key"]: row for row in store.table("models").rows()}
+    """Return the rows of the store's models, and of those that come along."""
+    return {**shipped_rows(), **{row["key"]: row for row in store.table("models").rows()}}
 
 
 def _record(row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> ModelRecord:

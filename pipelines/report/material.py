@@ -88,7 +88,10 @@ def _method(store: Store, number: int, name: str, found: Comparison, videos: Map
     if model is None:
         return Method(name, name, f"its model is gone from {store.url}", number, None, pairs, {})
     title, detail = _words(model, first["steps"])
-    seeds = {clip: json.loads(video["config"])["seed"] for clip, video in rendered.items()}
+    configs = {clip: json.loads(video["config"]) for clip, video in rendered.items()}
+    seeds = {clip: config["seed"] for clip, config in configs.items()}
+    if not any(config["use_control"] for config in configs.values()):
+        detail += "; shown no condition"
     return Method(name, title, detail, number, model, pairs, seeds)
 
 

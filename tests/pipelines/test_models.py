@@ -74,10 +74,10 @@ def test_a_student_predicts_what_its_teacher_does(store: Store) -> None:
 
 
 def test_an_unknown_name_says_what_there_is(store: Store) -> None:
-    with pytest.raises(UsageError, match=r"got 'equivdm', but .* holds no model"):
+    with pytest.raises(UsageError, match=r"got 'equivdm', but .* holds no model, and "):
         newest_model(store, "equivdm")
     finish(store, "k1", train_job(store.url, fit_config(), name="baseline"))
-    with pytest.raises(UsageError, match=r"got 'equivdm', but .* holds baseline"):
+    with pytest.raises(UsageError, match=r"got 'equivdm', but .* holds baseline, and "):
         newest_model(store, "equivdm")
 
 
