@@ -27,9 +27,10 @@ OF_RAY = {
 
 OF_SCRAPES = {"instance", "pod"}
 
-WORDS = set(
-    "sum max min avg by on unless and rate increase histogram_quantile offset humanize humanizePercentage".split()
-)
+WORDS = {
+    *("sum", "max", "min", "avg", "by", "on", "and", "unless", "offset"),
+    *("rate", "increase", "histogram_quantile"),
+}
 
 
 def _ours() -> dict[str, set[str]]:
