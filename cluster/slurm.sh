@@ -38,7 +38,8 @@ EOF
 )
 any_port=(--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0)
 address=$(hostname -I | cut -d' ' -f1)
-here=("--num-cpus=$SLURM_CPUS_PER_TASK" "--temp-dir=$scratch" "${any_port[@]}" --block)
+cpus=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE} # Ray counts those of the machine
+here=("--num-cpus=$cpus" "--temp-dir=$scratch" "${any_port[@]}" --block)
 
 ray_processes=()
 clean_up() {
@@ -60,7 +61,7 @@ done
 
 if ((SLURM_JOB_NUM_NODES > 1)); then
     srun --relative=1 --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --ntasks-per-node=1 \
-        --cpus-per-task="$SLURM_CPUS_PER_TASK" ray start --address="$address:$head_port" "${here[@]}" > /dev/null &
+        --cpus-per-task="$cpus" ray start --address="$address:$head_port" "${here[@]}" > /dev/null &
     ray_processes+=($!)
 fi
 

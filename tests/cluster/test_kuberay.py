@@ -133,7 +133,7 @@ def test_pods_have_no_rights() -> None:
 
 def test_a_cluster_asks_for_a_token_and_runs_nothing_on_its_head() -> None:
     spec = _cluster()["spec"]
-    assert spec["authOptions"] == {"mode": "token", "secretName": "equivdm-token"}
+    assert spec["authOptions"] == {"mode": "token", "secretName": "equivdm-ray"}
     assert spec["rayVersion"] == ray.__version__, "the nodes' Ray is that of constraints.txt"
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     assert spec["headGroupSpec"]["serviceType"] == "ClusterIP"

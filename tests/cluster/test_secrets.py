@@ -29,7 +29,7 @@ LOOKS_LIKE_ONE = [
 HARMLESS = {
     "mode": "token",
     "RAY_AUTH_MODE": "token",
-    "secretName": "equivdm-token",
+    "secretName": "equivdm-ray",
     "automountServiceAccountToken": False,
     "HttpTokens": "required",
 }
@@ -70,7 +70,7 @@ def test_a_value_is_caught() -> None:
     assert _secrets({"redisPassword": "abc"}) == [("redisPassword", "abc")]
     reference = {
         "name": "RAY_AUTH_TOKEN",
-        "valueFrom": {"secretKeyRef": {"name": "equivdm-token", "key": "auth_token"}},
+        "valueFrom": {"secretKeyRef": {"name": "equivdm-ray", "key": "auth_token"}},
     }
     assert _secrets({"env": [reference]}) == []
 
