@@ -164,10 +164,7 @@ def test_trainings_pass_the_small_gpus_by() -> None:
 def test_a_render_has_room_on_the_large_gpus_only() -> None:
     job = load_spec("vace_1_3b_render")
     assert isinstance(job, RenderJob)
-    kept = 0.7 / 1024  # what Ray leaves of a pod's memory for tasks, in MiB of it
-    memory = {
-        name: float(_limits(group)["memory"].removesuffix("Gi")) * 1024**2 * kept for name, group in _groups().items()
-    }
+    memory = {name: int(_limits(group)["memory"].removesuffix("Gi")) * 1024 for name, group in _groups().items()}
     assert memory["a10"] < job.work.model.memory_mib <= memory["h100"] / job.work.model.actors
 
 
