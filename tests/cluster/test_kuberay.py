@@ -4,6 +4,7 @@ import copy
 import functools
 import shlex
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import kubernetes_validate
@@ -87,7 +88,7 @@ def test_pods_hold_against_their_schema() -> None:
 )
 def test_a_wrong_field_of_a_cluster_is_caught(path: tuple[str | int, ...], wrong: object, assets: Path) -> None:
     manifest = copy.deepcopy(_cluster())
-    node = manifest
+    node: Any = manifest
     for part in path[:-1]:
         node = node[part]
     node[path[-1]] = wrong
