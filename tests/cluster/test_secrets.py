@@ -94,3 +94,35 @@ def test_a_token_is_asked_for_wherever_a_cluster_starts() -> None:
     for name in ("kuberay/raycluster.yaml", "aws.yaml", "slurm.sh"):
         text = (CLUSTER / name).read_text()
         assert "mode: token" in text or "RAY_AUTH_MODE=token" in text
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, below in node.items():
+            if name in ("secretKeyRef", "secretRef"):
+                yield below["name"]
+            elif name == "secretName":
+                yield below
+            else:
+                yield from _references(below)
+    elif isinstance(node, list):
+        for below in node:
+            yield from _references(below)
+
+
+def test_the_readme_makes_every_secret_that_is_referred_to() -> None:
+    documents = [each for path in YAML for each in yaml.load_all(path.read_text(), yaml.CSafeLoader)]
+    page = (CLUSTER / "README.md").read_text()
+    needed = {name for each in documents for name in _references(each)}
+    assert needed == {"equivdm-ray", "equivdm-redis", "equivdm-s3"}
+    assert needed - {"equivdm-s3"} == set(re.findall(r"create secret generic (\S+)", page))
+    assert "`equivdm-s3`" in page, "only where a store is not the cloud's"
+
+
+def test_the_readme_names_files_that_are_there() -> None:
+    page = (CLUSTER / "README.md").read_text()
+    named = set(re.findall(r"cluster/[\w./-]*\w", page)) | {
+        f"cluster/{each}" for each in re.findall(r"\]\(([a-z]\S+)\)", page)
+    }
+    assert len(named) > 6
+    assert all((CLUSTER.parent / each).exists() for each in named), named
