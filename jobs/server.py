@@ -174,7 +174,7 @@ class Server:
                 "RAY_AUTH_TOKEN or ~/.ray/auth_token"
             ) from error
         except (OSError, ClientError, RuntimeError) as error:
-            last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            last = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
             raise ServerUnwell(f"{self.address}: {last}: see whether the job server runs, and try again") from error
 
 
