@@ -146,11 +146,13 @@ def crontab(name: str, schedule: ScheduleConfig, submission: Submission, options
 
 
 def scrontab(name: str, schedule: ScheduleConfig, submission: Submission, options: ScheduleOptions) -> str:
-    """Return an entry of Slurm's scrontab: a job of Slurm that is a Ray cluster, which runs the job."""
+    """Return an entry of Slurm's scrontab, which submits a job of Slurm: a Ray cluster that runs the job."""
     if schedule.timezone != ScheduleConfig.model_fields["timezone"].default:
         raise UsageError("schedule.timezone: got one for --target slurm, wanted none: scrontab has that of its machine")
-    command = shlex.join([str(SLURM_SCRIPT.resolve()), submission.verb, *_arguments(options)])
-    return f"# {name}\n#SCRON --job-name={name}\n{schedule.cron} {command}\n# end of {name}\n"
+    # A batch job of its own, so that the script's options hold; the next one waits for the one before.
+    batch = ["sbatch", f"--job-name={name}", "--dependency=singleton", str(SLURM_SCRIPT.resolve())]
+    command = shlex.join([*batch, submission.verb, *_arguments(options)])
+    return f"# {name}\n#SCRON --time=5\n{schedule.cron} {command}\n# end of {name}\n"
 
 
 def _arguments(options: ScheduleOptions) -> list[str]:
