@@ -32,10 +32,13 @@ FAKES = {
             exit 1
         fi
         sleep 60 & trap 'kill $!; echo "ray ends" >> "$FAKE_LOG"; exit 0' TERM
+        echo "$1" >> "$FAKE_LOG.up"
         wait
     """,
     "equivdm": """
         echo "RAY_ADDRESS=$RAY_ADDRESS" >> "$FAKE_LOG"
+        # A job uses all nodes: on a busy machine the last of them may take its time.
+        until [[ $(grep -c start "$FAKE_LOG.up") == "$FAKE_RAYS" ]]; do sleep 0.05; done
         sleep "$FAKE_SECONDS" & trap 'kill $!; echo "equivdm saves" >> "$FAKE_LOG"; exit 143' TERM
         touch "$FAKE_LOG.works"
         wait
@@ -70,6 +73,7 @@ class Job:
             "FAKE_LOG": str(self.log),
             "FAKE_TOKEN": str(self.token),
             "FAKE_STATE": "RUNNING",
+            "FAKE_RAYS": str(min(nodes, 2)),
             "FAKE_SECONDS": "0.1",
             "FAKE_CODE": "0",
         }
@@ -85,12 +89,12 @@ class Job:
 
     def end(self) -> tuple[int, str]:
         """Wait, and return the exit code and what was printed."""
-        printed, _ = self.process.communicate(timeout=30)
+        printed, _ = self.process.communicate(timeout=120)
         return self.process.returncode, printed
 
     def until_it_works(self) -> None:
         """Wait until the job on top has begun."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while not Path(f"{self.log}.works").exists():
             assert time.monotonic() < until, self.log.read_text()
             time.sleep(0.02)
