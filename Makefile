@@ -10,7 +10,7 @@ REPRODUCTION ?= out/reproduce-gpu
 AUTOENCODER ?=
 LIMIT ?= 540
 
-.PHONY: help setup demo test test-slow gpu-check gpu-reproduce check format clean
+.PHONY: help setup demo test test-cluster test-slow gpu-check gpu-reproduce check format clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,11 +32,14 @@ demo: setup ## Run all five jobs at tiny size on an embedded Ray, and write a re
 	$(BIN)/equivdm demo --out $(OUT)
 
 test: setup ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not ray and not slow and not gpu' --durations 25
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not ray and not cluster and not slow and not gpu' --durations 25
 	$(BIN)/python -m pytest -m 'ray and not slow and not gpu' --durations 15
 
 test-slow: setup ## Run the tests that kill jobs and let them continue, and others that take a minute each
 	$(BIN)/python -m pytest -m 'slow and not gpu'
+
+test-cluster: setup ## Run the tests that submit jobs to a cluster of several nodes on this machine
+	$(BIN)/python -m pytest -m cluster --durations 10
 
 # On a GPU machine that has its own Python with torch, triton and pytest, nothing need be installed.
 gpu-check: ## Run the tests and benchmarks that need a GPU; results as text in benchmarks/results

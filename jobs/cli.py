@@ -19,6 +19,7 @@ from typing import Any, NoReturn, cast
 from equivdm.errors import EquivdmError, Stopped, UsageError
 from jobs import options
 from jobs.specs import load_spec
+from jobs.submission import PACKAGES
 from pipelines.config import AnyJob, DistillJob, EvaluateJob, Job, TrainJob
 
 TERMINATED = 128 + signal.SIGTERM
@@ -58,6 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments.debug:
             raise
         return _complain(str(error), _code(error))
+    except ModuleNotFoundError as error:
+        if (arguments and arguments.debug) or (error.name or "").partition(".")[0] in PACKAGES:
+            raise
+        cure = "pip install 'equivdm[cpu]', or 'equivdm[gpu]' where there is one"
+        return _complain(f"got no package {error.name}: {cure}", 2)
     except KeyboardInterrupt as interrupt:
         code = TERMINATED if isinstance(interrupt, Terminated) else 130
         return _complain("interrupted: what was committed is kept; run the same command to continue", code)
@@ -109,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
         _verb(verbs, "quarantine", "items that no run tries again: list, retry or release them", _no_verb)
     )
     options.gc_options(_verb(verbs, "gc", "delete the files of a store that nothing names", _gc))
+    _cluster_verbs(verbs)
     about = "write the HTML report of what an evaluate spec has measured"
     options.report_options(_verb(verbs, "report", about, _report))
     options.scenes_options(_verb(verbs, "scenes", "generate videos whose motion is known exactly", _scenes))
@@ -121,6 +128,20 @@ def _verb(verbs: Any, name: str, about: str, call: Callable[[argparse.Namespace]
     below.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
     below.set_defaults(call=call, verb=name)
     return below
+
+
+def _cluster_verbs(verbs: Any) -> None:
+    about = "run a job on a Ray cluster, and follow its log; a job that runs there already is followed only"
+    options.submit_options(_verb(verbs, "submit", about, _submit), tuple(JOB_HELP))
+    about = "list the jobs that were submitted to a cluster"
+    options.server_options(_verb(verbs, "jobs", about, _jobs))
+    about = "print, or apply, what makes a spec with `schedule` recur: on Kubernetes, by cron, on Slurm"
+    options.schedule_options(_verb(verbs, "schedule", about, _schedule), ("kubernetes", "cron", "slurm"))
+    logs = _verb(verbs, "logs", "show the log of a submitted job", _logs)
+    options.job_options(logs)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
+    about = "tell a submitted job to save what it has and end"
+    options.job_options(_verb(verbs, "stop", about, _stop))
 
 
 def _quarantine_verbs(quarantine: Parser) -> None:
@@ -141,6 +162,41 @@ def _job(arguments: argparse.Namespace) -> int:
     from jobs.show import show_summary
 
     return show_summary(import_module(f"pipelines.{arguments.verb}").run(job))
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from jobs import remote
+    from jobs.submission import submission_of
+
+    job = load_spec(arguments.spec, arguments.settings, arguments.job)
+    submission = submission_of(arguments.job, job, arguments.variables, arguments.image)
+    if arguments.dry_run:
+        return remote.show(submission, arguments.address)
+    return remote.submit(submission, arguments.address, arguments.detach)
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
+    from jobs import remote
+
+    return remote.list_jobs(arguments.address)
+
+
+def _schedule(arguments: argparse.Namespace) -> int:
+    from jobs import schedule
+
+    return schedule.run(schedule.ScheduleOptions.of(arguments))
+
+
+def _logs(arguments: argparse.Namespace) -> int:
+    from jobs import remote
+
+    return remote.logs(arguments.id, arguments.address, arguments.follow)
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    from jobs import remote
+
+    return remote.stop(arguments.id, arguments.address)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -204,7 +260,7 @@ def _take_out(arguments: argparse.Namespace, again: bool) -> int:
             "see `equivdm quarantine list`"
         )
     job = load_spec(arguments.spec, arguments.settings)
-    from jobs.show import say
+    from jobs.console import say
     from pipelines.quarantine import take_out
 
     taken = take_out(cast(AnyJob, job), arguments.names, again)
@@ -234,7 +290,7 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     job = load_spec(arguments.spec, arguments.settings, "evaluate")
-    from jobs.show import say
+    from jobs.console import say
     from pipelines.report import build_report
 
     page = build_report(cast(EvaluateJob, job), arguments.out)

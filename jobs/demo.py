@@ -12,8 +12,9 @@ from rich.table import Table
 
 from equivdm.errors import UsageError
 from equivdm.seeds import derive_seed
+from jobs.console import console, say
 from jobs.scenes import Look, write_scenes
-from jobs.show import console, in_words, say, show_failures
+from jobs.show import in_words, show_failures
 from jobs.specs import load_spec, variant
 from pipelines.batch import RunSummary
 from pipelines.config import EvaluateJob, Job, PreprocessJob

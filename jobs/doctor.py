@@ -21,7 +21,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from equivdm.errors import UsageError
-from jobs.show import console
+from jobs.console import console
 from pipelines.progress import progress
 from pipelines.settings import StoreConfig
 

@@ -10,7 +10,8 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.show import console, counts_in_words, say
+from jobs.console import console, say
+from jobs.show import counts_in_words
 from pipelines.estimate import Estimate
 from pipelines.garbage import Orphan
 from pipelines.plan import Plan, StagePlan

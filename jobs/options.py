@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.devices import DEVICES
@@ -13,6 +14,43 @@ def spec_options(verb: argparse.ArgumentParser, example: str = "tiny_preprocess"
     verb.add_argument("spec", metavar="SPEC", help=about)
     about = "a field and its value, on top of the spec; may be given often"
     verb.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help=about)
+
+
+def submit_options(verb: argparse.ArgumentParser, jobs: Sequence[str]) -> None:
+    """Of `submit`."""
+    verb.add_argument("job", metavar="JOB", choices=jobs, help=f"kind of job: {', '.join(jobs)}")
+    spec_options(verb)
+    server_options(verb)
+    about = "a container image that has the code (default: the code of this machine is uploaded)"
+    verb.add_argument("--image", metavar="IMAGE", help=about)
+    about = "a variable of the job's environment, such as AWS_PROFILE=render; no secrets; may be given often"
+    verb.add_argument("--env", dest="variables", action="append", default=[], metavar="NAME=VALUE", help=about)
+    verb.add_argument("--dry-run", action="store_true", help="check and print what would be submitted, and no more")
+    verb.add_argument("--detach", action="store_true", help="do not follow the log")
+
+
+def server_options(verb: argparse.ArgumentParser) -> None:
+    """Where the job server of a cluster is."""
+    about = "job server of the cluster, such as http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS)"
+    verb.add_argument("--address", metavar="URL", help=about)
+
+
+def job_options(verb: argparse.ArgumentParser) -> None:
+    """A submitted job."""
+    verb.add_argument("id", metavar="ID", help="as `equivdm jobs` shows it")
+    server_options(verb)
+
+
+def schedule_options(verb: argparse.ArgumentParser, targets: Sequence[str]) -> None:
+    """Of `schedule`."""
+    spec_options(verb)
+    about = "kubernetes (a CronJob that submits), cron (a line of a crontab), slurm (an entry of scrontab)"
+    verb.add_argument("--target", choices=targets, default=targets[0], help=f"{about}; default: {targets[0]}")
+    server_options(verb)
+    verb.add_argument("--image", metavar="IMAGE", help="container that submits, for kubernetes")
+    about = "a variable of the job's environment, as for submit"
+    verb.add_argument("--env", dest="variables", action="append", default=[], metavar="NAME=VALUE", help=about)
+    verb.add_argument("--apply", action="store_true", help="put it in place with kubectl, crontab or scrontab")
 
 
 def report_options(verb: argparse.ArgumentParser) -> None:

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from equivdm.study.experiments import EXPERIMENTS
 from equivdm.video.photographs import check_photographs
+from jobs.console import console, say
 from jobs.paper import Size, paper_studies
-from jobs.show import console, say, show_summary
+from jobs.show import show_summary
 from pipelines import reproduce
 from pipelines.batch import count
 from pipelines.config import ReproduceJob, StudyConfig

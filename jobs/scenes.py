@@ -16,7 +16,7 @@ from equivdm.video.photographs import Photographic, load_photographs
 from equivdm.video.synthetic import Scene, render_scene
 from equivdm.video.textures import Muted, Texture, painted
 from equivdm.video.write import write_video
-from jobs.show import say
+from jobs.console import say
 from pipelines.progress import progress
 
 NOTE = "scenes.json"

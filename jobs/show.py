@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from jobs.console import console, say
 from pipelines.batch import RunSummary
 
 if TYPE_CHECKING:
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 20
 """Failures that are listed; the table in the store has them all."""
-
-
-def console() -> Console:
-    """The console of results; progress and errors go to stderr."""
-    return Console(highlight=False)
-
-
-def say(text: str) -> None:
-    """Print a line of results as it is, however long."""
-    console().print(text, soft_wrap=True, markup=False)
 
 
 def show_summary(summary: "RunSummary | TrainSummary") -> int:

@@ -3,6 +3,7 @@
 Neither torch nor Ray is loaded here."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ JOBS: Mapping[str, type[Job]] = {
 }
 """The model of each kind of spec."""
 
+ENVIRONMENT = "env:"
+"""`env:NAME` is the spec that a variable of the environment holds, as a submitted job has it."""
+
 JobT = TypeVar("JobT", bound=Job)
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -36,10 +40,10 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 def load_spec(spec: str, settings: Sequence[str] = (), verb: str | None = None) -> Job:
     """Read a spec, put the settings on top and check it; `verb` is the kind wanted, any where None.
 
-    `spec` is the path of a YAML file or the name of one that comes with the project; a setting is `a.b=c`
+    `spec` is the path of a YAML file, the name of one that comes with the project, or `env:NAME`; a setting is `a.b=c`
     with c in YAML. Raises UsageError with a line for each thing that is wrong.
     """
-    values = read_mapping(find_spec(spec))
+    values = _from_environment(spec) if spec.startswith(ENVIRONMENT) else read_mapping(find_spec(spec))
     for setting in settings:
         _apply(values, setting)
     kind = values.setdefault("job", verb)
@@ -83,14 +87,28 @@ def spec_names() -> list[str]:
     return sorted(path.relative_to(SPECS).with_suffix("").as_posix() for path in found)
 
 
+def _from_environment(spec: str) -> dict[str, Any]:
+    text = os.environ.get(spec.removeprefix(ENVIRONMENT))
+    if text is None:
+        raise UsageError(f"{spec}: got no such variable of the environment, wanted one that holds a spec in YAML")
+    return _mapping(text, spec)
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping. Raises UsageError for any other."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return _mapping(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not valid YAML: {_yaml_place(error)}") from error
+
+
+def _mapping(text: str, origin: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{origin} is not valid YAML: {_yaml_place(error)}") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path}: got {_show(values)}, wanted a mapping of fields such as `job: train`")
+        raise UsageError(f"{origin}: got {_show(values)}, wanted a mapping of fields such as `job: train`")
     return values
 
 

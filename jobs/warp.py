@@ -22,7 +22,7 @@ from equivdm.noise.checks import check_grid, check_seed
 from equivdm.noise.colour import noise_colours
 from equivdm.video.sandbox import Sandbox
 from equivdm.video.write import write_video
-from jobs.show import say
+from jobs.console import say
 from pipelines.progress import progress
 
 PER_CELL = PlanConfig().per_cell

@@ -30,7 +30,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
         # The dashboard stays on, on loopback: Ray Train asks its state API all the time, and warns where it is missing.
-        with _stderr_aside():
+        with _on_loopback(), _stderr_aside():
             ray.init(
                 address="local",  # not some other Ray that happens to run on this machine
                 num_cpus=config.cpus,
@@ -51,6 +51,27 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have an embedded Ray listen on loopback only, as on other systems: whoever reaches a port can run code."""
+    from ray._private import ray_constants
+
+    # Its processes are started with these, and hand them on: Ray's own listeners, and those of torch's workers.
+    wanted = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0", "GLOO_SOCKET_IFNAME": "lo"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    was, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = was
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def is_embedded(config: RayConfig) -> bool:

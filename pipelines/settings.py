@@ -1,8 +1,10 @@
 """The parts that jobs' configs are made of: store, source, cluster, work, filters. Pydantic only."""
 
+import re
 from typing import Annotated, Self
+from zoneinfo import available_timezones
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from equivdm.config import Config
 
@@ -99,6 +101,35 @@ class RayConfig(Config):
     """Prices of its machines, for the record of a run; no figure of cost where none are given."""
 
 
+_TIMES = r"(\*|\w+(-\w+)?)(/\d+)?"
+
+
+class ScheduleConfig(Config):
+    """When a job recurs (`equivdm schedule`). None of it can change a result."""
+
+    cron: str
+    """Minute, hour, day of the month, month, day of the week, as cron has them: `0 2 * * *` is every night at two."""
+    timezone: str = "Etc/UTC"
+    """Where it is two o'clock, such as `Europe/Berlin`."""
+    start_within_s: int = Field(default=3600, ge=60)
+    """A run that could not start for so long is left out; the next one does its work as well."""
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_has_five_fields(cls, text: str) -> str:
+        fields = text.split(" ")
+        if len(fields) != 5 or not all(re.fullmatch(rf"{_TIMES}(,{_TIMES})*", field) for field in fields):
+            raise ValueError(f"got {text!r}, wanted five fields as cron has them: for example '0 2 * * *'")
+        return text
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_is_known(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"got {name!r}, wanted the name of a time zone: for example Europe/Berlin")
+        return name
+
+
 class Job(Config):
     """What every job has."""
 
@@ -106,6 +137,8 @@ class Job(Config):
     """Where it reads and writes."""
     ray: RayConfig = RayConfig()
     """Where it runs."""
+    schedule: ScheduleConfig | None = None
+    """When it recurs."""
 
 
 class Resources(Config):

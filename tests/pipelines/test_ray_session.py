@@ -3,6 +3,7 @@
 import os
 import time
 
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -21,3 +22,16 @@ def test_workers_outlive_a_pause_though_they_are_more_than_cpus() -> None:
     assert len(workers) > 2
     time.sleep(5)
     assert workers <= {int(number) for number in os.listdir("/proc") if number.isdecimal()}
+
+
+def test_nothing_listens_beyond_loopback() -> None:
+    """Whoever reaches a port of Ray may run code on the machine."""
+    me = psutil.Process()
+    listening = {
+        (process.name(), at.laddr.ip)
+        for process in (me, *me.children(recursive=True))
+        for at in process.net_connections("inet")
+        if at.status == psutil.CONN_LISTEN
+    }
+    assert {"raylet", "gcs_server"} <= {name for name, _ in listening}
+    assert {ip for _, ip in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening

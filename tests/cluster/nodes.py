@@ -1,0 +1,98 @@
+"""A Ray cluster of several nodes on one machine, each of processes of its own, with a job server that wants a token.
+
+`python -m tests.cluster.nodes WORKERS` starts it, says where the job server is, puts another node in the place of the
+oldest worker, which it kills, whenever a line is written to its standard input, and ends when that closes.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+TOKEN = "a-token-that-only-this-test-knows-0123456789"
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The cluster, as a test sees it."""
+
+    address: str
+    """Of the job server."""
+    process: subprocess.Popen[str]
+    environment: Mapping[str, str]
+    """Of somebody who knows the token."""
+
+    def strike(self) -> None:
+        """Kill the oldest worker node with all that runs on it; another one takes its place."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write("strike\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "struck\n"
+
+    def equivdm(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a verb as on a laptop that knows the job server's address and token."""
+        known = {**self.environment, "RAY_API_SERVER_ADDRESS": self.address}
+        program = [sys.executable, "-m", "jobs.cli", *command]
+        return subprocess.run(program, cwd=ROOT, env=known, text=True, capture_output=True, check=False)
+
+
+@contextmanager
+def nodes(workers: int, **environment: str) -> Iterator[Nodes]:
+    """Give a cluster of a head and so many workers, of one CPU each; the job server listens on loopback."""
+    # Jobs run `python`, as on a cluster's nodes: the one that runs the tests.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    known = {**os.environ, **environment, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "tests.cluster.nodes", str(workers)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=known, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        try:
+            said = next((line for line in process.stdout if line.startswith("{")), "{}")
+            yield Nodes(json.loads(said)["address"], process, known)
+        finally:
+            assert process.stdin
+            process.stdin.close()
+            process.wait(60)
+
+
+def main(workers: int) -> None:
+    """Start the nodes, and do what standard input says."""
+    from ray.cluster_utils import Cluster
+
+    head = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": 0}
+    cluster = Cluster(initialize_head=True, head_node_args=_node() | head)
+    added = [cluster.add_node(**_node()) for _ in range(workers)]
+    cluster.wait_for_nodes()
+    _say(json.dumps({"address": f"http://{cluster.head_node.webui_url}"}))
+    for _ in sys.stdin:
+        cluster.remove_node(added.pop(0), allow_graceful=False)
+        added.append(cluster.add_node(**_node()))
+        _say("struck")
+    cluster.shutdown()
+
+
+def _node() -> dict[str, Any]:
+    """A node whose agent no other Ray on this machine is in the way of."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return {"num_cpus": 1, "dashboard_agent_listen_port": port}
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
