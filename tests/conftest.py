@@ -7,6 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
 from pipelines import store
@@ -15,6 +16,10 @@ from pipelines.settings import RayConfig
 
 # Before anything imports triton: these tests run its kernels in Python. `make gpu-check` runs them on a GPU.
 os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# How long an example takes says something of the machine, not of the law.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -188,7 +188,12 @@ def test_a_demo_of_no_videos_is_refused_before_anything_is_made(
 def finished(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The settings of an evaluation that is done."""
     root = fill(tmp_path_factory.mktemp("finished"), clips=1).store.root
-    settings = (f"store.root={root}", "bootstrap=100", f"metrics=[{','.join(METRICS)}]")
+    settings = (
+        f"store.root={root}",
+        "renders=[independent,equivdm,student]",
+        "bootstrap=100",
+        f"metrics=[{','.join(METRICS)}]",
+    )
     return ["tiny_evaluate", *(part for setting in settings for part in ("--set", setting))]
 
 

@@ -38,8 +38,10 @@ def test_laws(display: tuple[int, int], rule: str, output: str, multiple: int, d
         found = fit(display, config, multiple)
     except UnsupportedVideo:
         shapes = (display[1] / display[0], (config.width or display[1]) / (config.height or display[0]))
-        # Only where the shapes of source and model are far apart, or the other side follows to no sane length.
-        assert max(shapes) / min(shapes) > multiple or max(*shapes, *(1 / shape for shape in shapes)) > 80
+        apart = max(shapes) / min(shapes)
+        # Only where the shapes of source and model are far apart, for the source's few pixels or altogether, or the
+        # other side follows to no sane length.
+        assert apart > min(multiple, *display) or max(*shapes, *(1 / shape for shape in shapes)) > 80
         return
     assert found.size[0] % multiple == found.size[1] % multiple == 0
     assert config.height in (None, found.size[0])
