@@ -38,7 +38,7 @@ FAKES = {
     "equivdm": """
         echo "RAY_ADDRESS=$RAY_ADDRESS" >> "$FAKE_LOG"
         # A job uses all nodes: on a busy machine the last of them may take its time.
-        until [[ $(grep -c start "$FAKE_LOG.up") == "$FAKE_RAYS" ]]; do sleep 0.05; done
+        until [[ $(grep -sc start "$FAKE_LOG.up") == "$FAKE_RAYS" ]]; do sleep 0.05; done
         sleep "$FAKE_SECONDS" & trap 'kill $!; echo "equivdm saves" >> "$FAKE_LOG"; exit 143' TERM
         touch "$FAKE_LOG.works"
         wait
