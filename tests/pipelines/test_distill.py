@@ -172,6 +172,7 @@ def test_an_unknown_teacher_says_so(tmp_path: Path) -> None:
         run(distill_job(str(tmp_path), fit_config()))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
 def test_a_student_on_two_workers(tmp_path: Path) -> None:

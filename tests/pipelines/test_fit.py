@@ -262,6 +262,7 @@ def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path, stage: int, h
         torch.testing.assert_close(value, plain.ema.state_dict()[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
 def test_divergence_is_not_tried_again(tmp_path: Path) -> None:
