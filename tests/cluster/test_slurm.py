@@ -8,7 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.manifests import CLUSTER
+
+pytestmark = pytest.mark.cluster
 
 SCRIPT = CLUSTER / "slurm.sh"
 
