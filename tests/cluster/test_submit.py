@@ -71,7 +71,16 @@ def test_ctrl_c_leaves_a_job_the_same_command_follows_it_and_stop_ends_it(head: 
         "--set",
         "fit.parallel.workers=1",
     ]
-    long += ["--set", "data.exclude=[]", "--set", "backbone.width=32", "--set", "backbone.depth=1"]
+    long += [
+        "--set",
+        "data.exclude=[]",
+        "--set",
+        "start=null",
+        "--set",
+        "backbone.width=32",
+        "--set",
+        "backbone.depth=1",
+    ]
     known = {**head.environment, "RAY_API_SERVER_ADDRESS": head.address}
     with subprocess.Popen(
         [sys.executable, "-m", "jobs.cli", *long],
