@@ -22,9 +22,8 @@ PATIENCE_S = 60
 
 _YET = "try again later"
 
-TRIES = 5
-"""Times that the log is asked for again when the connection breaks."""
-
+TRIES, PAUSE_S = 5, 2.0
+"""Times that the log is asked for when the connection breaks and nothing new comes, and seconds between them."""
 
 _TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
@@ -134,19 +133,22 @@ class Server:
                     show(new)
                     seen += len(new)
 
-        for left in reversed(range(TRIES)):
+        left = TRIES
+        while True:
+            before = seen
             try:
                 with self._answering():
                     asyncio.run(tail())
+                found = self.job(submission)
+                if not found.running:
+                    return found
             except ServerUnwell:
-                if not left:
+                if left == 1 and seen == before:
                     raise
-            found = self.job(submission)
-            if not found.running:
-                return found
-        raise ServerUnwell(
-            f"the log of {submission} broke off {TRIES} times: `equivdm logs {submission}` shows it again"
-        )
+            left = TRIES if seen > before else left - 1
+            if not left:
+                raise ServerUnwell(f"the log of {submission} broke off: `equivdm logs -f {submission}` shows it again")
+            time.sleep(PAUSE_S)
 
     def log(self, submission: str) -> str:
         """Return what a job has written so far."""

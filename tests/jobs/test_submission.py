@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from equivdm.errors import UsageError
+from jobs import server
 from jobs.cli import main
 from jobs.server import Server, attempts
 from jobs.specs import load_spec
@@ -112,6 +114,32 @@ def test_attempts_are_those_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
     with pytest.raises(UsageError, match="--address: got none, wanted the job server's"):
         Server(None)
+
+
+class Breaking:
+    """A job server's client whose connection breaks after each piece of a log."""
+
+    def __init__(self, pieces: int) -> None:
+        self.shown, self.pieces = 0, pieces
+
+    async def tail_job_logs(self, _: str) -> AsyncIterator[str]:
+        self.shown = min(self.shown + 1, self.pieces)
+        yield "".join(f"line {number}\n" for number in range(self.shown))
+        if self.shown < self.pieces:
+            raise RuntimeError("broken off")
+
+    def list_jobs(self) -> list[SimpleNamespace]:
+        status = "SUCCEEDED" if self.shown == self.pieces else "RUNNING"
+        facts = {"entrypoint": "", "start_time": 1, "end_time": None, "message": "", "driver_exit_code": None}
+        return [SimpleNamespace(submission_id="job-1", status=SimpleNamespace(value=status), **facts)]
+
+
+def test_a_log_is_followed_over_any_number_of_breaks_as_long_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PAUSE_S", 0.0)
+    following, shown = Server.__new__(Server), list[str]()
+    following.address, following._client = "http://head:8265", Breaking(pieces=12)  # type: ignore[assignment]
+    assert following.follow("job-1", shown.append).status == "SUCCEEDED"
+    assert "".join(shown) == "".join(f"line {number}\n" for number in range(12)), "each line once"
 
 
 def test_what_is_not_installed_is_one_line_with_the_cure() -> None:
