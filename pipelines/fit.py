@@ -16,7 +16,7 @@ from pipelines.fit_config import FitConfig
 from pipelines.loader import share
 from pipelines.models import Figure, ModelRecord, find_model, register_model
 from pipelines.progress import Advance, progress
-from pipelines.ray_session import is_embedded, ray_session
+from pipelines.ray_session import beside_driver, is_embedded, ray_session
 from pipelines.record import new_run
 from pipelines.room import check_room
 from pipelines.session import MakeRecipe
@@ -110,7 +110,6 @@ def train(task: FitTask, config: RayConfig) -> Outcome:
     A KeyboardInterrupt lets them finish the step and save before it is raised again; a second one does not wait.
     Raises UsageError where an embedded Ray has no room for them, EquivdmError where they failed too often.
     """
-    import ray
     import ray.train
     from ray.train.torch import TorchTrainer
 
@@ -120,7 +119,7 @@ def train(task: FitTask, config: RayConfig) -> Outcome:
     worker = Resources(cpus=parallel.cpus_per_worker, gpus=float(parallel.gpus_per_worker), actors=parallel.workers)
     check_room({"fit.parallel": worker}, config)
     _tune_ray_train(is_embedded(config))
-    board = ray.remote(num_cpus=0)(Board).remote()
+    board = beside_driver(Board)
     trainer = TorchTrainer(
         partial(train_worker, replace(task, board=board)),
         torch_config=ListeningTorchConfig(),

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pipelines.settings import RayConfig
 
@@ -72,6 +73,19 @@ def _on_loopback() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def beside_driver(kind: type) -> Any:
+    """Start an actor on the driver's node, in the session that is open; it takes no CPU, and ends with its last handle.
+
+    Any other node may be taken away, and what driver and workers tell each other with it. The affinity is a hard one:
+    an actor that wants no CPU went anywhere with a soft one (Ray 2.60).
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(kind).options(scheduling_strategy=here).remote()
 
 
 def is_embedded(config: RayConfig) -> bool:

@@ -24,6 +24,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipelines.prometheus import count_item
+from pipelines.ray_session import beside_driver
 
 SEND_EVERY_S = 0.25
 """A process tells the tally at most this often, and holds nothing back for longer."""
@@ -153,12 +154,7 @@ class Reporter:
 
 def start_tally(job: str) -> Reporter:
     """Start a tally in the Ray session that is open. It takes no CPU, and ends with the last of its handles."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    # Beside the driver: a worker node may be taken away, and the figures with it.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return Reporter(job, ray.remote(num_cpus=0)(Tally).options(scheduling_strategy=here).remote())
+    return Reporter(job, beside_driver(Tally))
 
 
 class _Outbox:

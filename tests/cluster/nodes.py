@@ -26,6 +26,8 @@ class Nodes:
 
     address: str
     """Of the job server."""
+    logs: Path
+    """Folder of Ray's own logs."""
     process: subprocess.Popen[str]
     environment: Mapping[str, str]
     """Of somebody who knows the token."""
@@ -57,8 +59,8 @@ def nodes(workers: int, **environment: str) -> Iterator[Nodes]:
     ) as process:
         assert process.stdout
         try:
-            said = next((line for line in process.stdout if line.startswith("{")), "{}")
-            yield Nodes(json.loads(said)["address"], process, known)
+            said = json.loads(next((line for line in process.stdout if line.startswith("{")), "{}"))
+            yield Nodes(said["address"], Path(said["logs"]), process, known)
         finally:
             assert process.stdin
             process.stdin.close()
@@ -73,7 +75,8 @@ def main(workers: int) -> None:
     cluster = Cluster(initialize_head=True, head_node_args=_node() | head)
     added = [cluster.add_node(**_node()) for _ in range(workers)]
     cluster.wait_for_nodes()
-    _say(json.dumps({"address": f"http://{cluster.head_node.webui_url}"}))
+    head_node = cluster.head_node
+    _say(json.dumps({"address": f"http://{head_node.webui_url}", "logs": head_node.get_logs_dir_path()}))
     for _ in sys.stdin:
         cluster.remove_node(added.pop(0), allow_graceful=False)
         added.append(cluster.add_node(**_node()))
@@ -82,11 +85,12 @@ def main(workers: int) -> None:
 
 
 def _node() -> dict[str, Any]:
-    """A node whose agent no other Ray on this machine is in the way of."""
+    """A node that no other one on this machine is in the way of: each agent listens on a port of its own, and unpacks
+    a job's code into a folder of its own, which it would else take away from under the others' workers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return {"num_cpus": 1, "dashboard_agent_listen_port": port}
+    return {"num_cpus": 1, "dashboard_agent_listen_port": port, "runtime_env_dir_name": f"runtime_resources_{port}"}
 
 
 def _say(line: str) -> None:

@@ -4,11 +4,18 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
+from pipelines.clips import select_clips
+from pipelines.settings import SelectConfig, StoreConfig
+from pipelines.store import open_store
 from tests.cluster.nodes import ROOT, Nodes, nodes
 from tests.pipelines.videos import write_scene
 
@@ -28,6 +35,17 @@ def settings(tmp_path: Path) -> list[str]:
     write_scene(tmp_path / "videos" / "a.mp4", 1)
     values = (f"store.root={tmp_path / 'store'}", f"source.root={tmp_path / 'videos'}", "clip.frames=6")
     return [part for value in (*values, "clip.height=32", "clip.width=32") for part in ("--set", value)]
+
+
+@contextmanager
+def following(head: Nodes, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a verb and see what it says while it runs."""
+    known = {**head.environment, "RAY_API_SERVER_ADDRESS": head.address}
+    program = [sys.executable, "-m", "jobs.cli", *command]
+    with subprocess.Popen(
+        program, cwd=ROOT, env=known, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        yield process
 
 
 def job_of(said: subprocess.CompletedProcess[str]) -> str:
@@ -50,6 +68,30 @@ def test_a_job_runs_its_log_comes_back_and_the_same_command_is_another_attempt(
     listed = head.equivdm("jobs").stdout
     assert re.search(rf"{job_of(again)} +succeeded", listed)
     assert head.equivdm("logs", job_of(first)).stdout.endswith(first.stdout[-200:])
+
+
+def test_a_run_whose_driver_was_killed_half_way_is_finished_by_the_next(head: Nodes, settings: list[str]) -> None:
+    videos = Path(settings[3].partition("=")[2])
+    for seed in range(2, 9):
+        write_scene(videos / f"{seed}.mp4", seed)
+    settings += ["--set", "store.commit_every_s=0.1"]
+    store = open_store(StoreConfig(root=settings[1].partition("=")[2]))
+    with following(head, "submit", "preprocess", "tiny_preprocess", *settings) as first:
+        while not store.table("clips").states():
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.05)
+        for process in psutil.process_iter(["cmdline"]):
+            if "env:EQUIVDM_SPEC" in (process.info["cmdline"] or ()):
+                process.kill()
+        assert first.communicate(timeout=60)
+        assert first.returncode == 128 + signal.SIGKILL
+    again = head.equivdm("submit", "preprocess", "tiny_preprocess", *settings)
+    assert again.returncode == 0, again.stdout + again.stderr
+    counts = re.search(r"16 inputs = 16 done .* (\d+) new", again.stdout)
+    assert counts
+    assert int(counts[1]) < 16
+    clips = select_clips(store, SelectConfig())
+    assert len({clip["key"] for clip in clips}) == len(clips) == 16
 
 
 def test_a_job_that_fails_has_its_own_exit_code_and_says_why(head: Nodes, settings: list[str]) -> None:
@@ -81,20 +123,12 @@ def test_ctrl_c_leaves_a_job_the_same_command_follows_it_and_stop_ends_it(head: 
         "--set",
         "backbone.depth=1",
     ]
-    known = {**head.environment, "RAY_API_SERVER_ADDRESS": head.address}
-    with subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *long],
-        cwd=ROOT,
-        env=known,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as following:
-        assert following.stdout
-        assert next(line for line in following.stdout if re.search(r": [1-9]\d* of 100000", line))
-        following.send_signal(signal.SIGINT)
-        said = following.communicate(timeout=60)[1]
-        assert following.returncode == 130
+    with following(head, *long) as watched:
+        assert watched.stdout
+        assert next(line for line in watched.stdout if re.search(r": [1-9]\d* of 100000", line))
+        watched.send_signal(signal.SIGINT)
+        said = watched.communicate(timeout=60)[1]
+        assert watched.returncode == 130
     job = said.split(":")[0]
     assert f"{job} goes on: `equivdm logs -f {job}` follows it again" in said
     detached = head.equivdm(*long, "--detach")
@@ -108,12 +142,12 @@ def test_ctrl_c_leaves_a_job_the_same_command_follows_it_and_stop_ends_it(head: 
 
 
 def test_a_wrong_token_and_a_wrong_address_are_one_line(head: Nodes) -> None:
-    stranger = Nodes(head.address, head.process, {**head.environment, "RAY_AUTH_TOKEN": "another-one-0123456789abcdef"})
+    stranger = replace(head, environment={**head.environment, "RAY_AUTH_TOKEN": "another-one-0123456789abcdef"})
     refused = stranger.equivdm("jobs")
     assert refused.returncode == 2
     assert "the token was refused" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
-    nowhere = Nodes("http://127.0.0.1:9", head.process, head.environment).equivdm("jobs")
+    nowhere = replace(head, address="http://127.0.0.1:9").equivdm("jobs")
     assert nowhere.returncode == 1
     assert len(nowhere.stderr.splitlines()) == 1
 
