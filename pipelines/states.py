@@ -35,6 +35,15 @@ class States(Mapping[str, State]):
         """Take every attempt of the log, in any order, as `SCHEMA` has them."""
         self._latest = _latest(attempts)
 
+    @classmethod
+    def empty(cls) -> "States":
+        """Return those of a table that is empty, or not there."""
+        return cls(SCHEMA.empty_table())
+
+    def after(self, attempts: pa.Table) -> "States":
+        """Return the states after some more attempts."""
+        return States(pa.concat_tables([self._latest, attempts]))
+
     def lookup(self, keys: pa.Array | pa.ChunkedArray) -> pa.Table:
         """Return outcome, attempt and file of each key, in the order of `keys`; null where the table knows nothing."""
         if not len(self._latest):

@@ -12,7 +12,7 @@ A data file's name ends with the sha256 of its bytes, and the log keeps its size
 import hashlib
 import io
 import posixpath
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
@@ -39,9 +39,10 @@ from pipelines.delta_log import (
     differences,
     open_log,
 )
+from pipelines.kept_log import KeptLog
 from pipelines.patience import FAULTS, Patience, patiently
 from pipelines.schemas import SCHEMAS
-from pipelines.states import SCHEMA, SETTLED, Row, States, fresh_rows, states_of
+from pipelines.states import SETTLED, Row, States, fresh_rows, states_of
 
 _PARQUET = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
@@ -61,6 +62,12 @@ class Table:
     filesystem: fsspec.AbstractFileSystem
     _read: dict[str, pa.Table] = field(default_factory=dict, compare=False, repr=False)
     """States of data files with several keys, by name: a file never changes, so each is read once."""
+    _beside: dict[str, "Table"] = field(default_factory=dict, compare=False, repr=False)
+    """The other tables of the store that were asked for, by name."""
+
+    def __post_init__(self) -> None:
+        """Make the lock of the log, before there are threads that would each make one."""
+        _ = self._log
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel without what was read."""
@@ -72,8 +79,17 @@ class Table:
         return SCHEMAS[self.name]
 
     def beside(self, name: str) -> "Table":
-        """Return another table of the same store."""
-        return replace(self, name=name, url=_sibling(self.url, name), folder=_sibling(self.folder, name), _read={})
+        """Return another table of the same store; it keeps what it reads, too."""
+        self._beside.setdefault(self.name, self)
+        if name not in self._beside:
+            self._beside[name] = replace(
+                self, name=name, url=_sibling(self.url, name), folder=_sibling(self.folder, name), _read={}
+            )
+        return self._beside[name]
+
+    @cached_property
+    def _log(self) -> KeptLog:
+        return KeptLog(lambda: open_log(self.url) or self._create(), self._states)
 
     # Writing
 
@@ -87,9 +103,14 @@ class Table:
 
         Returns those whose files the table holds then. Files of dropped receipts stay outside the table, as orphans.
         """
-        unique = {receipt.key: receipt for receipt in reversed(receipts)}
+        if not receipts:
+            return []
+        with self._log.alone():
+            return self._commit({receipt.key: receipt for receipt in reversed(receipts)})
+
+    def _commit(self, unique: Mapping[str, Receipt]) -> list[Receipt]:
         patience = Patience(self.url)
-        for _ in range(_COMMIT_TRIES if unique else 0):
+        for _ in range(_COMMIT_TRIES):
             delta, states = self._now()
             known = states.lookup(pa.array(unique.keys(), pa.string()))["file"].to_pylist()
             fresh = [receipt for receipt, file in zip(unique.values(), known, strict=True) if file is None]
@@ -98,8 +119,10 @@ class Table:
             if not fresh:
                 return held
             if self._swap(delta, [add_action(r.file, r.bytes, 1, r.key) for r in fresh], patience):
+                keys, files = ([getattr(r, name) for r in fresh] for name in ("key", "file"))
+                self._log.added(states_of(_column(keys), file=_column(files)))
                 return held + fresh
-        return self._give_up() if unique else []
+        return self._give_up()
 
     def append(self, rows: Sequence[Row], over: Iterable[str] = ()) -> list[Row]:
         """Write and commit rows of any number of keys, but for keys that are settled.
@@ -108,19 +131,26 @@ class Table:
         were added: those of keys that are new, or that ended otherwise in an earlier attempt. `over` names settled
         outcomes that these rows may replace all the same, as when a person takes an item out of quarantine.
         """
+        if not rows:
+            return []
+        with self._log.alone():
+            return self._append(rows, SETTLED.difference(over))
+
+    def _append(self, rows: Sequence[Row], settled: Container[str]) -> list[Row]:
         patience = Patience(self.url)
         name, fresh = "", list[Row]()
-        for _ in range(_COMMIT_TRIES if rows else 0):
+        for _ in range(_COMMIT_TRIES):
             delta, states = self._now()
             if name and name in data_files(delta)["name"].to_pylist():
                 return fresh  # the last try did it, and its answer was lost
-            fresh = fresh_rows(rows, states, SETTLED.difference(over))
+            fresh = fresh_rows(rows, states, settled)
             if not fresh:
                 return []
             name, size = self._write_file(fresh)
             if self._swap(delta, [add_action(name, size, len(fresh))], patience):
+                self._log.added(self._states_in(name, pa.Table.from_pylist(fresh, self.schema)))
                 return fresh
-        return self._give_up() if rows else []
+        return self._give_up()
 
     # Reading
 
@@ -132,7 +162,7 @@ class Table:
 
         def read() -> States:
             delta = open_log(self.url)
-            return States(SCHEMA.empty_table()) if delta is None else self._states(delta, without)
+            return States.empty() if delta is None else self._states(delta, without)
 
         return patiently(self.url, read)
 
@@ -220,11 +250,7 @@ class Table:
         return [name for name in files["name"].to_pylist() if name not in without]
 
     def _now(self) -> tuple[DeltaTable, States]:
-        def read() -> tuple[DeltaTable, States]:
-            delta = open_log(self.url) or self._create()
-            return delta, self._states(delta)
-
-        return patiently(self.url, read)
+        return patiently(self.url, self._log.now)
 
     def _create(self) -> DeltaTable:
         self.filesystem.makedirs(self.folder, exist_ok=True)
@@ -243,20 +269,28 @@ class Table:
         return States(pa.concat_tables(parts))
 
     def _read_states(self, name: str) -> pa.Table:
-        named = [column for column in ("key", "outcome", "attempt") if column in self.schema.names]
         try:
-            rows = self.read_files([name], named)
+            rows = self.read_files([name], self._said)
         except (OSError, pa.ArrowInvalid) as error:
             reason = str(error).partition("\n")[0]
             raise EquivdmError(
                 f"table {self.name}: {name} cannot be read ({reason}); `equivdm audit` tells what is damaged"
             ) from error
+        return self._states_in(name, rows)
+
+    @property
+    def _said(self) -> list[str]:
+        """Columns that tell a row's state."""
+        return [column for column in ("key", "outcome", "attempt") if column in self.schema.names]
+
+    def _states_in(self, name: str, rows: pa.Table) -> pa.Table:
+        """Return the states that the rows of a data file tell, one for each key."""
         first = np.unique(
             compute.dictionary_encode(rows["key"]).combine_chunks().indices.to_numpy(), return_index=True
         )[1]
         rows = rows.take(pa.array(np.sort(first)))
         file = pa.repeat(name, len(rows))
-        return states_of(rows["key"], file, *(rows[column] for column in named[1:]))
+        return states_of(rows["key"], file, *(rows[column] for column in self._said[1:]))
 
     def _write_file(self, rows: Sequence[Row]) -> tuple[str, int]:
         sink = io.BytesIO()
@@ -294,6 +328,10 @@ def sha256_of(name: str) -> str:
 
 def _keys(keys: Iterable[str] | pa.Array) -> pa.Array:
     return keys if isinstance(keys, pa.Array) else pa.array(list(keys), pa.string())
+
+
+def _column(values: Sequence[str]) -> pa.ChunkedArray:
+    return pa.chunked_array([values], pa.string())
 
 
 def _sibling(place: str, name: str) -> str:

@@ -4,11 +4,15 @@ import hashlib
 import pickle
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
+from pipelines import delta_log, tables
 from pipelines.delta_log import Receipt
 from pipelines.schemas import from_tensor, to_tensor
 from pipelines.states import State
@@ -121,12 +125,15 @@ def test_batches_hold_all_rows_in_parts_of_at_least_so_many(store: Store) -> Non
 
 
 def test_overlapping_runs_settle_each_key_once(store: Store) -> None:
-    """Four runs append the same 12 keys at the same time, one by one: 12 rows, and each says it did its own share."""
+    """Four runs append the same 12 keys at the same time, one by one: 12 rows, and each says it did its own share.
+
+    Two of them are threads of one process.
+    """
     names = [f"{number:02d}" for number in range(12)]
     won: list[str] = []
 
     def run(seed: int) -> None:
-        clips = store.table("clips")
+        clips = (store if seed < 2 else replace(store, _tables={})).table("clips")
         for name in np.random.default_rng(seed).permutation(names):
             won.extend(row["key"] for row in clips.append([ended(str(name), seconds=float(seed))]))
 
@@ -140,12 +147,47 @@ def test_runs_that_begin_in_the_same_moment_share_one_new_table(store: Store) ->
     won: list[Receipt] = []
 
     def run(number: int) -> None:
-        latents = store.table("latents")
+        latents = replace(store, _tables={}).table("latents")
         won.extend(latents.commit([part(latents, f"{number}")]))
 
     at_once([lambda number=number: run(number) for number in range(8)])
     assert sorted(receipt.key for receipt in won) == keys_of(store.table("latents"))
     assert len(won) == 8
+
+
+def test_a_writer_reads_the_log_again_only_where_another_one_has_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def data_files(delta: DeltaTable) -> pa.Table:
+        looked.append("all")
+        return delta_log.data_files(delta)
+
+    monkeypatch.setattr(tables, "data_files", data_files)
+    own, other = (replace(store, _tables={}).table("clips") for _ in range(2))
+    own.append([ended("a", "failed", 1), ended("b")])
+    own.append([ended("a", "done", 2), ended("b", "failed", 2), ended("c")])
+    own.beside("latents").commit([part(own.beside("latents"), "a")])
+    own.beside("latents").commit([part(own.beside("latents"), "a"), part(own.beside("latents"), "b")])
+    assert own.append([ended("a"), ended("b"), ended("c")]) == []
+    assert looked == ["all", "all"]  # once a table
+    other.append([ended("d")])
+    assert own.append([ended("c"), ended("d"), ended("e")])[0]["key"] == "e"
+    assert len(looked) == 4
+    assert own.append([ended("d"), ended("f")])[0]["key"] == "f"
+    assert len(looked) == 4
+    assert own.states() == {"a": State("done", 2), **{key: State("done", 1) for key in "bcdef"}}
+
+
+def test_a_column_that_a_release_adds_is_null_in_rows_of_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        columns = [column for column in tables.SCHEMAS["clips"] if column.name != "caption"]
+        before.setitem(tables.SCHEMAS, "clips", pa.schema(columns))  # type: ignore[arg-type]  # a dict, read as a Mapping
+        store.table("clips").append([ended("a")])
+    after = replace(store, _tables={}).table("clips")
+    after.append([ended("b", caption="a pan")])
+    assert [(row["key"], row["caption"]) for row in after.rows()] == [("a", None), ("b", "a pan")]
 
 
 def test_what_is_settled_stays_so_whatever_a_later_attempt_says(store: Store) -> None:
