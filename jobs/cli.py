@@ -204,9 +204,12 @@ def _plan(arguments: argparse.Namespace) -> int:
     if arguments.clip:
         return _estimate(job, arguments)
     from jobs.look import show_plan
+    from pipelines.capacity import Machines
     from pipelines.plan import make_plan
 
-    return show_plan(make_plan(cast(AnyJob, job), arguments.device, arguments.mfu), arguments.json)
+    machines = Machines(arguments.cpus, arguments.gpus) if arguments.cpus else None
+    plan = make_plan(cast(AnyJob, job), arguments.device, arguments.mfu, machines)
+    return show_plan(plan, arguments.json)
 
 
 def _estimate(job: Job, arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from jobs.console import console, say
 from jobs.show import counts_in_words
+from pipelines.capacity import Capacity
 from pipelines.estimate import Estimate
 from pipelines.garbage import Orphan
 from pipelines.plan import Plan, StagePlan
@@ -159,6 +160,21 @@ def _totals(plan: Plan) -> list[str]:
     lines = [f"{plan.cpu_hours:.3g} CPU hours, {plan.gpu_hours:.3g} GPU hours, {in_bytes(plan.bytes)} to write{runs}"]
     if plan.cost is not None:
         lines.append(f"{plan.cost:,.2f} {plan.currency}, without start-up and idle machines")
+    if plan.capacity is not None:
+        lines += _clock(plan.capacity, plan.stages)
+    return lines
+
+
+def _clock(found: Capacity, stages: Sequence[StagePlan]) -> list[str]:
+    busy = ", ".join(f"{name} {share:.0%}" for name, share in found.busy.items())
+    lines = [f"{found.hours:,.3g} hours by the clock; at work: {busy}"]
+    if found.limit == "driver":
+        lines.append(
+            "the driver is the limit: divide the source (source.include) among several jobs into the same store"
+        )
+    actors = [f"{stage.name} {found.workers[stage.name]:,.3g}" for stage in stages if stage.gpus and stage.items]
+    if actors:
+        lines.append(f"actors that keep the GPUs busy, by stage: {', '.join(actors)}")
     return lines
 
 

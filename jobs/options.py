@@ -171,6 +171,9 @@ def plan_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--device", choices=tuple(DEVICES), default="h200", help=about)
     about = "share of the device's peak that is assumed (default: 0.4)"
     verb.add_argument("--mfu", type=_share, default=0.4, metavar="M", help=about)
+    about = "of a batch job: how long it takes by the clock on so many CPUs, all machines together"
+    verb.add_argument("--cpus", type=_positive, metavar="N", help=about)
+    verb.add_argument("--gpus", type=_positive, metavar="N", default=0, help="likewise, GPUs beside --cpus")
 
 
 def _clip(text: str) -> tuple[int, int, int]:

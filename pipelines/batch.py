@@ -3,12 +3,14 @@
 There is no framework here. A job builds a Ray Data pipeline of its own; `run_items` stands at its two ends.
 """
 
+import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,7 @@ from equivdm.errors import ItemError
 from pipelines.arrow import compute
 from pipelines.bars import Stages
 from pipelines.delta_log import Receipt
+from pipelines.intake import intakes
 from pipelines.progress import Advance
 from pipelines.ray_session import ray_session
 from pipelines.record import Draft, ray_resources
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.comparison import Difference
 
 WAVE = 20_000
-"""Items that are in the driver's memory at once."""
+"""Items that the driver looks up and prepares at once."""
 
 _REST = 9.0
 """Seconds between two commits, for each second that the last one took."""
@@ -110,7 +113,7 @@ def run_items(draft: Draft, label: str, items: Items, work: Work, reporter: Repo
     With nothing to do no Ray is started. `draft` is told all that is known, as it comes to be known. A `reporter` of a
     part of the run before this one, which has looked whether Ray has room, spares a second tally and look.
     """
-    ended: dict[str, Row] = {}
+    ended = Ended(draft)
     total = count(items.keys, work.table.states())["pending"]
     if total:
         with draft.start_up():
@@ -126,24 +129,37 @@ def run_items(draft: Draft, label: str, items: Items, work: Work, reporter: Repo
                 cpus={name: step.cpus for name, step in work.steps.items()},
                 gpus={name: step.gpus for name, step in work.steps.items()},
             )
-            for wave in map(work.prepare, waves(items, work.table, draft.run)):
-                settled = work.pipeline(items_alone(wave), reporter)
-                added = commit_stream(settled, work.table, draft, stages)
-                added += record_crashes(wave, {row["key"] for row in added}, work.table)
-                ended |= {row["key"]: {name: row.get(name) for name in _TOLD} for row in added}
-                tell(draft, ended)
+            rows = chain.from_iterable(map(work.prepare, waves(items, work.table, draft.run)))
+            for intake in intakes(rows, draft.resources.cpus + draft.resources.gpus):
+                settled = work.pipeline(intake.dataset(), reporter)
+                with intake:
+                    commit_stream(settled, work.table, draft, stages, intake.back, ended.add)
+                ended.add(record_crashes(intake.lost, work.table))
     return summarise(draft, items, work.table, ended)
 
 
-def tell(draft: Draft, ended: Mapping[str, Row]) -> None:
-    """Tell the draft how the items of this run ended."""
-    draft.rules = [row["rule"] for row in ended.values() if row["outcome"] == "filtered"]
-    draft.failures = _failures(ended)
-    draft.frames = sum(row["frames"] or 0 for row in ended.values() if row["outcome"] == "done")
+class Ended:
+    """How the items of this run end, added up: there may be millions. The draft is told as they come."""
 
+    def __init__(self, draft: Draft) -> None:
+        """Begin to tell a draft; what it was told of another part of the run is replaced."""
+        self._draft = draft
+        self.failures: list[tuple[str, str, str]] = []
+        self.new = 0
+        self._rules: list[str] = []
+        draft.rules, draft.failures, draft.frames = self._rules, self.failures, 0
 
-_TOLD = ("outcome", "path", "rule", "error", "message", "frames")
-"""Columns of a settled row that its run's summary needs."""
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take rows that were added to the table; all those of a key at once."""
+        for row in {row["key"]: row for row in rows}.values():
+            if row["outcome"] in ("failed", "quarantined"):
+                self.failures.append((row["path"], row["error"] or "", row["message"] or ""))
+                continue
+            self.new += 1
+            if row["outcome"] == "filtered":
+                self._rules.append(sys.intern(row["rule"]))
+            else:
+                self._draft.frames += row.get("frames") or 0
 
 
 def waves(items: Items, table: Table, run: str) -> Iterator[list[Row]]:
@@ -184,38 +200,36 @@ def count(keys: pa.Array, states: States) -> Counter[str]:
     return counts
 
 
-def items_alone(items: Sequence[Row]) -> "ray.data.Dataset":
-    """Return a dataset with a block for each item: a step that dies costs one item, not its neighbours.
+def commit_stream(
+    dataset: "ray.data.Dataset",
+    table: Table,
+    draft: Draft,
+    advance: Advance,
+    back: Callable[[str], object],
+    told: Callable[[Sequence[Row]], object] = list,
+) -> None:
+    """Run the pipeline and commit what it settles every few seconds.
 
-    The blocks are made here, by the driver: a task that splits them would wait for a CPU, and for ever where model
-    actors hold all there are.
-    """
-    import ray.data
-
-    return ray.data.from_items(list(items), override_num_blocks=len(items))
-
-
-def commit_stream(dataset: "ray.data.Dataset", table: Table, draft: Draft, advance: Advance) -> list[Row]:
-    """Run the pipeline and commit what it settles every few seconds. Returns the rows that were added to `table`.
+    `back` gets the key of each row that arrives; `told` the rows that were added to `table`, of a commit at a time.
 
     Whatever stops it (an error, Ctrl-C), what has arrived is committed first. The longer commits take, the seldomer
     they come: a tenth of the time at most goes into them.
     """
-    added: list[Row] = []
     waiting: list[Row] = []
     every_s = draft.config.store.commit_every_s
     due = time.monotonic() + every_s
     try:
         for settled in dataset.iter_rows():
             waiting.append(settled)
+            for row in settled["rows"]:
+                back(row["key"])
             advance(min(1, len(settled["rows"])))  # a part may come before the item that it is of
             if (started := time.monotonic()) >= due:
-                added += _commit(waiting, table, draft)
+                told(_commit(waiting, table, draft))
                 waiting, ended = [], time.monotonic()
                 due = ended + max(every_s, _REST * (ended - started))
     finally:
-        added += _commit(waiting, table, draft)
-    return added
+        told(_commit(waiting, table, draft))
 
 
 def _commit(settled: Sequence[Row], table: Table, draft: Draft) -> list[Row]:
@@ -236,26 +250,22 @@ def commit(settled: Sequence[Row], table: Table) -> list[Row]:
     return table.append([row for item in settled for row in item["rows"]])
 
 
-def record_crashes(work: Sequence[Row], arrived: Container[str], table: Table) -> list[Row]:
-    """Append a failed row for every item that is not among the `arrived` keys: its process died, or its block was lost.
+def record_crashes(lost: Sequence[Row], table: Table) -> list[Row]:
+    """Append a failed row for every item that did not come back: its process died, or its block was lost.
 
-    One that stands for several has a row for each of them in `wanted`. What another run has settled meanwhile stays as
-    it is.
+    What another run has settled meanwhile stays as it is.
     """
     fault = ItemError("the item left no outcome: its worker process died, or the program failed on it; see Ray's logs")
-    every = ({**item, **one} for item in work for one in item.get("wanted") or [item])
-    lost = [item for item in every if item["key"] not in arrived]
     return table.append(
         [table_row({**item, **failure(fault, item["attempt"], item["max_attempts"])}, table) for item in lost]
     )
 
 
-def summarise(draft: Draft, items: Items, table: Table, ended: Mapping[str, Row]) -> RunSummary:
-    """Add up a finished run; `ended` are the rows that it added, by key. The tables that it wrote are looked over."""
-    failures = _failures(ended)
-    draft.counts = {**count(items.keys, table.states()), "new": len(ended) - len(failures)}
-    problems = misfits(table, draft.wrote | ({table.name} if ended else set()))
-    return RunSummary(draft.job, draft.seconds, draft.counts, failures, problems)
+def summarise(draft: Draft, items: Items, table: Table, ended: Ended) -> RunSummary:
+    """Add up a finished run. The tables that it wrote are looked over."""
+    draft.counts = {**count(items.keys, table.states()), "new": ended.new}
+    problems = misfits(table, draft.wrote | ({table.name} if ended.new or ended.failures else set()))
+    return RunSummary(draft.job, draft.seconds, draft.counts, ended.failures, problems)
 
 
 def misfits(table: Table, names: Collection[str]) -> list[str]:
@@ -264,8 +274,3 @@ def misfits(table: Table, names: Collection[str]) -> list[str]:
     for name in sorted(names):
         found += table.beside(name).misfits()
     return found
-
-
-def _failures(ended: Mapping[str, Row]) -> list[tuple[str, str, str]]:
-    failed = (row for row in ended.values() if row["outcome"] in ("failed", "quarantined"))
-    return [(row["path"], row["error"] or "", row["message"] or "") for row in failed]

@@ -110,6 +110,7 @@ def train(task: FitTask, config: RayConfig) -> Outcome:
     A KeyboardInterrupt lets them finish the step and save before it is raised again; a second one does not wait.
     Raises UsageError where an embedded Ray has no room for them, EquivdmError where they failed too often.
     """
+    import ray
     import ray.train
     from ray.train.torch import TorchTrainer
 
@@ -119,7 +120,7 @@ def train(task: FitTask, config: RayConfig) -> Outcome:
     worker = Resources(cpus=parallel.cpus_per_worker, gpus=float(parallel.gpus_per_worker), actors=parallel.workers)
     check_room({"fit.parallel": worker}, config)
     _tune_ray_train(is_embedded(config))
-    board = beside_driver(Board)
+    board = ray.remote(num_cpus=0)(Board).options(scheduling_strategy=beside_driver()).remote()
     trainer = TorchTrainer(
         partial(train_worker, replace(task, board=board)),
         torch_config=ListeningTorchConfig(),

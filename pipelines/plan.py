@@ -5,7 +5,7 @@ was measured yet, there is none.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
@@ -17,6 +17,7 @@ from equivdm.config import Bucket
 from pipelines import evaluate, preprocess
 from pipelines.arrow import compute
 from pipelines.batch import Items, count, pending, waves
+from pipelines.capacity import Capacity, Load, Machines, capacity
 from pipelines.clips import select_clips
 from pipelines.config import AnyJob, DistillJob, EvaluateJob, PreprocessJob, RenderJob, ReproduceJob, TrainJob
 from pipelines.estimate import Estimate, estimate
@@ -89,14 +90,17 @@ class Plan:
     currency: str
     estimate: Estimate | None
     """Of training on GPUs."""
+    capacity: Capacity | None = None
+    """By the clock, where machines were given; None where a stage that is needed was never measured, too."""
 
 
-def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4) -> Plan:
+def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4, machines: Machines | None = None) -> Plan:
     """Plan a job. Nothing is computed, and nothing written but the store's own write probe.
 
-    `device` and `mfu` are those of `pipelines.estimate`, for training on GPUs.
+    `device` and `mfu` are those of `pipelines.estimate`, for training on GPUs. `machines` are those that a batch job is
+    planned for.
 
-    Raises UsageError where the job cannot work as given.
+    Raises UsageError where the job cannot work as given, or not on these machines.
     """
     store = open_store(config.store)
     means, runs = measured(store, config.job)
@@ -128,7 +132,17 @@ def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4) -> Plan:
         cost=_cost(cpu_hours, gpu_hours, prices),
         currency="" if prices is None else prices.currency,
         estimate=_estimated(config, store, device, mfu),
+        capacity=None if machines is None or isinstance(config, TrainJob | DistillJob) else _on(machines, stages),
     )
+
+
+def _on(machines: Machines, stages: Sequence[StagePlan]) -> Capacity | None:
+    loads = []
+    for stage in stages:
+        if stage.expected is None or (stage.expected and stage.seconds_each is None):
+            return None
+        loads.append(Load(stage.name, stage.expected, stage.seconds_each or 0.0, stage.cpus, stage.gpus))
+    return capacity(loads, machines)
 
 
 def _estimated(config: AnyJob, store: Store, device: str, mfu: float) -> Estimate | None:

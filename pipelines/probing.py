@@ -1,20 +1,19 @@
 """Videos of a source that a table does not know yet: they are probed on the cluster, and each gets its rows."""
 
 from collections.abc import Callable
+from itertools import chain
 
 import pyarrow as pa
 
 from equivdm.errors import ItemError
 from pipelines.bars import Stages
-from pipelines.batch import commit_stream, items_alone
+from pipelines.batch import WAVE, commit_stream
+from pipelines.intake import intakes
 from pipelines.record import Draft
 from pipelines.settings import Resources
 from pipelines.steps import failure, spread
 from pipelines.tables import Row, Table
 from pipelines.tally import Reporter
-
-_WAVE = 20_000
-"""Videos that are in the driver's memory at once."""
 
 
 def probe_videos(
@@ -41,12 +40,13 @@ def probe_videos(
     """
     with Stages(reporter, "probe", len(unknown), {}) as stages:
         draft.follow(stages, cpus={"probe": resources.cpus})
-        for start in range(0, len(unknown), _WAVE):
-            wave = unknown.slice(start, _WAVE).to_pylist()
-            probed = spread(items_alone(wave), probe, resources, table=table, reporter=reporter, **arguments)
-            arrived = {row["key"] for row in commit_stream(probed, table, draft, stages)}
-            crash = ItemError("the process that probed it died; see Ray's logs")
-            table.append([lost(crash, video) for video in wave if video["key"] not in arrived])
+        waves = (unknown.slice(start, WAVE).to_pylist() for start in range(0, len(unknown), WAVE))
+        crash = ItemError("the process that probed it died; see Ray's logs")
+        for intake in intakes(chain.from_iterable(waves), draft.resources.cpus):
+            probed = spread(intake.dataset(), probe, resources, table=table, reporter=reporter, **arguments)
+            with intake:
+                commit_stream(probed, table, draft, stages, back=intake.back)
+            table.append([lost(crash, video) for video in intake.lost])
 
 
 def failed_probe(fault: BaseException, attempt: int, max_attempts: int) -> Row:

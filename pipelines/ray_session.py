@@ -75,17 +75,16 @@ def _on_loopback() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def beside_driver(kind: type) -> Any:
-    """Start an actor on the driver's node, in the session that is open; it takes no CPU, and ends with its last handle.
+def beside_driver() -> Any:
+    """Return the strategy by which Ray starts an actor or a task on the driver's node, in the session that is open.
 
     Any other node may be taken away, and what driver and workers tell each other with it. The affinity is a hard one:
-    an actor that wants no CPU went anywhere with a soft one (Ray 2.60).
+    what wants no CPU goes anywhere with a soft one (Ray 2.60).
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0)(kind).options(scheduling_strategy=here).remote()
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def is_embedded(config: RayConfig) -> bool:

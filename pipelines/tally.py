@@ -154,7 +154,9 @@ class Reporter:
 
 def start_tally(job: str) -> Reporter:
     """Start a tally in the Ray session that is open. It takes no CPU, and ends with the last of its handles."""
-    return Reporter(job, beside_driver(Tally))
+    import ray
+
+    return Reporter(job, ray.remote(num_cpus=0)(Tally).options(scheduling_strategy=beside_driver()).remote())
 
 
 class _Outbox:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.batch import as_items, commit_stream, summarise
+from pipelines.batch import Ended, as_items, commit_stream, summarise
 from pipelines.config import PreprocessJob
 from pipelines.record import Draft
 from pipelines.store import Store
@@ -31,10 +31,11 @@ def job(store: Store) -> PreprocessJob:
 def problems(store: Store, job: PreprocessJob, keys: str) -> list[str]:
     """Commit items and sum the run up."""
     clips, draft = store.table("clips"), Draft("preprocess", job)
-    added = commit_stream(Settled(clips, keys), clips, draft, lambda n=1, **facts: None)  # type: ignore[arg-type]
+    ended = Ended(draft)
+    commit_stream(Settled(clips, keys), clips, draft, lambda n=1, **facts: None, str, ended.add)  # type: ignore[arg-type]
     assert draft.wrote == ({"clips", "latents"} if keys else set())
     items = as_items([{"key": key} for key in keys])
-    return list(summarise(draft, items, clips, {row["key"]: row for row in added}).problems)
+    return list(summarise(draft, items, clips, ended).problems)
 
 
 def test_whole_tables_have_no_misfits(store: Store, job: PreprocessJob) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.capacity import Machines
 from pipelines.config import PreprocessJob
 from pipelines.plan import Plan, make_plan, measured
 from pipelines.record import RunRecord, StageRecord, read_records, write_record
@@ -92,6 +93,11 @@ def test_time_bytes_and_cost_are_those_of_the_newest_finished_runs(job: Preproce
         assert plan.cpu_hours == pytest.approx(2 * 7.2 * (1 + 2 + 1) / 3600)
         assert (plan.gpu_hours, plan.bytes, plan.currency) == (0, 3 * 2 * 1024, "EUR")
         assert plan.cost == pytest.approx(0.1 * 2 * 7.2 * 4 / 3600)
+        assert plan.capacity is None
+        on = make_plan(job.model_copy(update={"flow_divisor": 2}), machines=Machines(4)).capacity
+        assert on is not None
+        assert on.workers == pytest.approx({"decode": 1.0, "motion": 1.0, "plans": 1.0})
+        assert on.hours * 3600 == pytest.approx(2 * 7.2 + 3 * 7.2)  # and the way through three stages
         status = job_status(job)
         assert [run.run for run in status.runs][:2] == [runs[3], runs[2]]
         assert (status.runs[0].new, status.runs[0].items_per_s) == (10, 0.1)

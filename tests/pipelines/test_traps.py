@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from deltalake.exceptions import CommitFailedError
 
-from pipelines.batch import items_alone
 from pipelines.delta_log import add_action, append, open_log
+from pipelines.intake import items_alone
 from pipelines.settings import RayConfig, Resources, StoreConfig
 from pipelines.steps import spread
 from pipelines.store import open_store

@@ -1,0 +1,96 @@
+"""How a job's throughput grows with workers, and what an item costs the driver: stand-in stages on a real Ray.
+
+`python -m benchmarks.scaling` prints a table; `--quick` takes small sizes, which reach no bar and show that all of it
+runs. Workers are fractions of the CPUs here, and sleep: what is measured is the scheduler, not the machine.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from benchmarks.figures import CPUS, Figure, run_python, show
+from benchmarks.stand_in import StandIn, run_stand_ins
+from pipelines.ray_session import ray_session
+from pipelines.settings import RayConfig, Resources
+
+RAY = RayConfig(cpus=len(CPUS))
+
+
+def efficiency(place: Path, workers: tuple[int, int], seconds: float, rounds: int, repeats: int) -> list[Figure]:
+    """Measure `rounds` items a worker with few workers and with many, in turn, in one Ray session.
+
+    Efficiency is the throughput of a worker among many, over that of one among few.
+    """
+    rates: dict[int, list[float]] = {count: [] for count in workers}
+    with ray_session(RAY):
+        stages = {count: [StandIn(seconds, Resources(cpus=len(CPUS) / count))] for count in workers}
+        run_stand_ins(place / "warm", 2 * max(workers), stages[max(workers)], RAY)  # starts the processes
+        for repeat in range(repeats):
+            for count in workers:
+                taken = run_stand_ins(place / f"{count}-{repeat}", rounds * count, stages[count], RAY)
+                rates[count].append(rounds / taken)
+    few, many = workers
+    found = median(large / small for small, large in zip(rates[few], rates[many], strict=True))
+    alone = ", ".join(f"{count} workers {median(rates[count]) * seconds:.0%} busy" for count in workers)
+    what = f"efficiency of {many} workers, from {few}; a stage of {seconds:g} s, {rounds} items a worker"
+    return [Figure("a", what, found, 0.9, least=True, floor=alone)]
+
+
+_CALL = """
+import sys
+from pathlib import Path
+from benchmarks.scaling import drive
+
+print(drive(Path(sys.argv[1]), int(sys.argv[2])))
+"""
+
+
+def drive(place: Path, items: int) -> float:
+    """Run items that take no time on 16 workers; return the seconds of the run, Ray's start left out."""
+    stages = [StandIn(0.0, Resources(cpus=len(CPUS) / 16))]
+    with ray_session(RAY):
+        run_stand_ins(place / "warm", 32, stages, RAY)
+        return run_stand_ins(place / "run", items, stages, RAY)
+
+
+def driver(place: Path, few: int, many: int) -> list[Figure]:
+    """Measure what one more item costs the driver in memory, and all of it in time, from runs of two sizes."""
+    small, large = (run_python(_CALL, str(place / str(items)), str(items)) for items in (few, many))
+    kib = (large.peak_gib - small.peak_gib) * 2**20 / (many - few)
+    seconds = (float(large.output.split()[-1]) - float(small.output.split()[-1])) / (many - few)
+    return [
+        Figure("b", f"driver's memory, KiB an item ({few:,} to {many:,} items)", kib, 1),
+        Figure(
+            "b",
+            "items of no length a second, one step each, 16 workers",
+            1 / seconds,
+            floor=f"{small.peak_gib:.2f} GiB",
+        ),
+    ]
+
+
+def measure(only: str, quick: bool) -> list[Figure]:
+    """Return the figures of the cases in `only`, such as "a,b"."""
+    figures = []
+    for case in only.split(","):
+        with tempfile.TemporaryDirectory(prefix="equivdm-benchmark-") as folder:
+            place = Path(folder)
+            if case == "a":
+                figures += efficiency(place, (1, 2), 0.05, 4, 1) if quick else efficiency(place, (2, 16), 1.0, 30, 3)
+            else:
+                figures += driver(place, 20, 60) if quick else driver(place, 10_000, 30_000)
+    return figures
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="How throughput grows with workers, and what an item costs.")
+    parser.add_argument("--only", default="a,b", help="cases, such as a,b")
+    parser.add_argument("--quick", action="store_true", help="small sizes: that it runs, no figures")
+    options = parser.parse_args()
+    show(measure(options.only, options.quick))
+
+
+if __name__ == "__main__":
+    main()
