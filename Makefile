@@ -38,7 +38,7 @@ test: setup ## Run the tests
 test-slow: setup ## Run the tests that kill jobs and let them continue, and others that take a minute each
 	$(BIN)/python -m pytest -m 'slow and not gpu'
 
-test-cluster: setup ## Run the tests that submit jobs to Ray nodes on this machine, and that of the Slurm script
+test-cluster: setup ## Run the tests that submit jobs to Ray nodes on this machine, of the Slurm script, of a bare environment
 	$(BIN)/python -m pytest -m cluster --durations 10
 
 # On a GPU machine that has its own Python with torch, triton and pytest, nothing need be installed.

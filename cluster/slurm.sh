@@ -28,6 +28,7 @@ od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH"
 
 export RAY_idle_worker_killing_time_threshold_ms=120000 # 1000 by default: gaps in a pipeline would cost the imports
 export RAY_USAGE_STATS_ENABLED=0
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # 30 by default: when Ray ends here the job has ended, and all nodes would idle
 
 # Ports that are free now, instead of Ray's fixed ones: another job may be on this node.
 read -r head_port dashboard_port client_port < <(python - <<'EOF'

@@ -5,12 +5,14 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.manifests import CLUSTER
+from tests.pipelines.videos import write_scene
 
 pytestmark = pytest.mark.cluster
 
@@ -54,6 +56,13 @@ FAKES = {
 }
 
 
+def _write(folder: Path, name: str) -> None:
+    """Write one of the scripts; each but `hostname` writes down how it is called."""
+    head = '#!/bin/bash\necho "${0##*/} $*" >> "$FAKE_LOG"\n' if name != "hostname" else "#!/bin/bash\n"
+    (folder / name).write_text(head + FAKES[name])
+    (folder / name).chmod(0o755)
+
+
 class Job:
     """A Slurm job that runs in a folder of its own."""
 
@@ -61,10 +70,8 @@ class Job:
         self.folder = folder
         binaries = folder / "bin"
         binaries.mkdir()
-        for name, body in FAKES.items():
-            head = '#!/bin/bash\necho "${0##*/} $*" >> "$FAKE_LOG"\n' if name != "hostname" else "#!/bin/bash\n"
-            (binaries / name).write_text(head + body)
-            (binaries / name).chmod(0o755)
+        for name in FAKES:
+            _write(binaries, name)
         self.log, self.token = folder / "log", folder / "token"
         (folder / "submitted").mkdir()
         environment = {
@@ -184,6 +191,29 @@ def test_a_ray_that_does_not_start_is_told(tmp_path: Path) -> None:
     assert code == 1
     assert printed == "slurm.sh: Ray did not start on node1\n"
     assert not _called(job, "equivdm")
+
+
+def test_a_job_runs_on_a_real_ray_that_leaves_nothing_behind(tmp_path: Path) -> None:
+    """One node; only the scheduler is made of scripts."""
+    programs, submitted = tmp_path / "programs", tmp_path / "submitted"
+    for folder in (programs, submitted):
+        folder.mkdir()
+    for name in ("srun", "scontrol"):
+        _write(programs, name)
+    write_scene(tmp_path / "videos" / "a.mp4", 1)
+    settings = [f"source.root={tmp_path / 'videos'}", f"store.root={tmp_path / 'store'}", "clip.frames=6"]
+    command = ["bash", str(SCRIPT), "preprocess", "tiny_preprocess"]
+    command += [part for setting in settings for part in ("--set", setting)]
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    number = str(os.getpid())
+    slurm = {"SLURM_SUBMIT_DIR": str(submitted), "SLURM_JOB_ID": number, "SLURM_JOB_NUM_NODES": "1"}
+    fakes = {"FAKE_LOG": str(tmp_path / "log"), "FAKE_STATE": "RUNNING"}
+    known = {**os.environ, **slurm, **fakes, "SLURM_CPUS_ON_NODE": "2", "PATH": path}
+    done = subprocess.run(command, env=known, cwd=tmp_path, text=True, capture_output=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"(\d+) inputs = \1 done", done.stdout)
+    assert list(submitted.iterdir()) == [], "its token among others"
+    assert not Path(f"/tmp/equivdm-{number}").exists()
 
 
 def test_directives_are_those_that_a_training_needs() -> None:
