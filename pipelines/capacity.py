@@ -12,7 +12,7 @@ from equivdm.errors import UsageError
 from pipelines.intake import session
 
 TASK_S = 0.006
-"""Seconds of the driver for a task, of which it does one at a time: measured on a core of an EPYC (docs/log.md)."""
+"""Seconds of the driver for a task, of which it does one at a time: 5 to 6 ms on a core of an EPYC (docs/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def capacity(loads: Sequence[Load], machines: Machines) -> Capacity | None:
     times = {name: seconds / have[name] for name, seconds in needs.items() if seconds}
     limit = max(times, key=lambda name: times[name])
     full = times[limit]
-    workers = {load.name: load.items * load.seconds / full for load in loads}
+    workers = {load.name: min(load.items, load.items * load.seconds / full) for load in loads}
     executions = ceil(max(load.items for load in loads) / session(machines.cpus + machines.gpus))
     end = sum(load.seconds * (1 + log(max(1.0, workers[load.name]))) for load in loads)
     return Capacity(

@@ -87,10 +87,13 @@ class Intake:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        from ray.exceptions import RayError
+
         self._ended.set()
         if self._few is None:
             self._thread.join()
-            self._queue.shutdown(force=True)
+            with suppress(RayError):
+                self._queue.shutdown(force=True)
         if self._fault is not None and error is None:
             raise self._fault
 
