@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from benchmarks import noise as benchmark
-from benchmarks import preprocess, seams, training
+from benchmarks import preprocess, scaling, seams, sizing, training
 from benchmarks.cpu import CpuSeconds
 from benchmarks.figures import Figure, run_python
 from equivdm.backbones.tiny.codec import TinyCodec
 from equivdm.blend import blend
+from equivdm.config import Bucket
 from equivdm.noise import peers
 from equivdm.spans import lay_spans
 
@@ -107,6 +108,20 @@ def test_every_case_of_training_runs_at_small_sizes(case: str) -> None:
     (figure,) = training.measure(case, quick=True)
     assert figure.wanted is not None
     assert figure.measured > 0
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "figures"), [("a", 1), ("b", 2)])
+def test_every_case_of_scaling_runs_at_small_sizes(case: str, figures: int) -> None:
+    """It raises where an item does not end as it should."""
+    assert len(scaling.measure(case, quick=True)) == figures
+
+
+def test_a_clip_of_more_frames_takes_more_operations() -> None:
+    short, long = (sizing.operations(Bucket(frames=frames, height=96, width=96)) for frames in (5, 9))
+    assert all(short[name] < long[name] for name in short)
+    assert short["render: 50 steps, guidance"] > 25 * short["render: one step, no guidance"]
 
 
 @pytest.mark.parametrize(("measured", "least", "met"), [(1, False, True), (3, False, False), (3, True, True)])
