@@ -53,6 +53,7 @@ def nodes(workers: int, **environment: str) -> Iterator[Nodes]:
     # Jobs run `python`, as on a cluster's nodes: the one that runs the tests.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     known = {**os.environ, **environment, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    known["RAY_raylet_start_wait_time_s"] = "120"  # 60 by default: several nodes start at once on few CPUs
     command = [sys.executable, "-m", "tests.cluster.nodes", str(workers)]
     with subprocess.Popen(
         command, cwd=ROOT, env=known, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE

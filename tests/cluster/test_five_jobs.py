@@ -50,7 +50,7 @@ SETTINGS = {
 PROGRESS = r"(?<!probe): [1-9]\d* of \d+"
 """Of a line that says how many items, or steps, are done; videos that were looked at are no items yet."""
 
-PATIENCE_S = 300
+PATIENCE_S = 600
 
 
 @pytest.fixture
@@ -93,6 +93,7 @@ def submit_and_strike(cluster: Nodes, verb: str, *more: str) -> str:
     return log
 
 
+@pytest.mark.timeout(1800)
 def test_five_jobs_that_lose_a_node_each_end_right(cluster: Nodes, videos: Path) -> None:
     logs = submit_and_strike(cluster, "preprocess", f"source.root={videos}")
     store = open_store(STORE)

@@ -30,7 +30,7 @@ FAKES = {
     """,
     "ray": """
         stat --format='%a %n' "$RAY_AUTH_TOKEN_PATH" >> "$FAKE_LOG"
-        cp "$RAY_AUTH_TOKEN_PATH" "$FAKE_TOKEN"
+        cp "$RAY_AUTH_TOKEN_PATH" "$FAKE_TOKEN.$$" && mv "$FAKE_TOKEN.$$" "$FAKE_TOKEN" # nodes start at the same time
         [[ -z ${FAKE_RAY_FAILS:-} ]] || exit 3
         if [[ $1 == health-check ]]; then
             [[ -z ${FAKE_RAY_IS_SLOW:-} || -e $FAKE_LOG.asked ]] && exit 0
