@@ -207,6 +207,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     from pipelines.capacity import Machines
     from pipelines.plan import make_plan
 
+    if arguments.gpus and not arguments.cpus:
+        raise UsageError("--gpus: got it without --cpus, wanted both: give the CPUs of the same machines")
     machines = Machines(arguments.cpus, arguments.gpus) if arguments.cpus else None
     plan = make_plan(cast(AnyJob, job), arguments.device, arguments.mfu, machines)
     return show_plan(plan, arguments.json)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from equivdm.config import Bucket
+from equivdm.errors import UsageError
 from pipelines import evaluate, preprocess
 from pipelines.arrow import compute
 from pipelines.batch import Items, count, pending, waves
@@ -102,6 +103,8 @@ def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4, machines: 
 
     Raises UsageError where the job cannot work as given, or not on these machines.
     """
+    if machines is not None and isinstance(config, TrainJob | DistillJob):
+        raise UsageError("--cpus: a training is planned for its own fit.parallel: leave --cpus and --gpus out")
     store = open_store(config.store)
     means, runs = measured(store, config.job)
     if isinstance(config, PreprocessJob):
@@ -132,7 +135,7 @@ def make_plan(config: AnyJob, device: str = "h200", mfu: float = 0.4, machines: 
         cost=_cost(cpu_hours, gpu_hours, prices),
         currency="" if prices is None else prices.currency,
         estimate=_estimated(config, store, device, mfu),
-        capacity=None if machines is None or isinstance(config, TrainJob | DistillJob) else _on(machines, stages),
+        capacity=None if machines is None else _on(machines, stages),
     )
 
 

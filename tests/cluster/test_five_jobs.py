@@ -88,6 +88,8 @@ def submit_and_strike(cluster: Nodes, verb: str, *more: str) -> str:
             if re.search(PROGRESS, line):
                 cluster.strike()
                 break
+        else:
+            pytest.fail(f"no node was killed: {log}")
         log += following.communicate(timeout=PATIENCE_S)[0]
     assert following.returncode == 0, log
     return log

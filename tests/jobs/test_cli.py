@@ -245,6 +245,11 @@ def test_a_look_at_what_is_done_ends_with_0_and_says_so_in_json_too(
     assert "no figure before a run has measured every stage" in capsys.readouterr().out
 
 
+def test_machines_that_say_nothing_are_refused(capsys: pytest.CaptureFixture[str], finished: list[str]) -> None:
+    assert "--gpus: got it without --cpus" in bad(capsys, "plan", *finished, "--gpus", "8")
+    assert "--cpus: a training is planned for its own" in bad(capsys, "plan", "tiny_train", "--cpus", "8")
+
+
 def test_an_empty_quarantine_is_listed_and_emptied(capsys: pytest.CaptureFixture[str], finished: list[str]) -> None:
     assert cli.main(["quarantine", "list", *finished, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
