@@ -40,6 +40,9 @@ def efficiency(place: Path, workers: tuple[int, int], seconds: float, rounds: in
 _CALL = """
 import sys
 from pathlib import Path
+from pipelines.allocator import lean_arrow
+
+lean_arrow()  # as `equivdm` does
 from benchmarks.scaling import drive
 
 print(drive(Path(sys.argv[1]), int(sys.argv[2])))

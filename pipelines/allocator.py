@@ -1,7 +1,8 @@
-"""How a worker's process asks the system for memory."""
+"""How processes ask the system for memory."""
 
 import ctypes
 import functools
+import os
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
@@ -22,3 +23,12 @@ def keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
         if not mallopt(_M_MMAP_THRESHOLD, _KEPT):
             mallopt(_M_MMAP_THRESHOLD, _LARGEST_OF_OLD)
+
+
+def lean_arrow() -> None:
+    """Let Arrow take its memory from the system, in this process (if it has not loaded Arrow) and in those it starts.
+
+    What Arrow's own allocator keeps of what was freed grows with the tables that pass through: a driver's memory grew
+    twice as much.
+    """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

@@ -62,7 +62,7 @@ def locate(store: Store, clips: Sequence[Row], columns: Iterable[str]) -> list[F
     located: list[Files] = [{} for _ in clips]
     for stage in sorted({STAGE_OF[name] for name in columns if name in STAGE_OF}):
         named = [(files, clip[stage]) for files, clip in zip(located, clips, strict=True) if clip[stage]]
-        found = store.table(stage).states().files([key for _, key in named])
+        found = store.table(stage).files_of([key for _, key in named])
         if missing := found.count(None):
             raise EquivdmError(
                 f"{stage}: {missing} of {len(named)} rows that clips name are not in {store.url}: run preprocess again"

@@ -1,18 +1,30 @@
-"""The log of a Delta table: what it says of data files, what is said of a file before it is in the log, one commit."""
+"""The log of a Delta table: read part by part, followed from version to version, and appended to.
 
+It is read and written here, since deltalake (1.6) holds 4 KB of memory for each data file that a log names. The form is
+the Delta protocol's (https://github.com/delta-io/delta/blob/master/PROTOCOL.md), so that other programs read the
+tables, and may compact them.
+
+A commit writes the file of the next version if it is not there: of two that stand on the same version one is refused.
+"""
+
+import itertools
 import json
 import os
-import time
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
+from uuid import uuid4
 
+import fsspec
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from fsspec.implementations.local import LocalFileSystem
 
+from equivdm.errors import EquivdmError
+from pipelines import delta_checkpoint
 from pipelines.arrow import compute
+from pipelines.delta_actions import READER, WRITER, Action, Said, data_files, now_ms, said
 
 
 @dataclass(frozen=True)
@@ -35,88 +47,148 @@ class DataFile(NamedTuple):
     key: str | None
 
 
-_SCHEMA = pa.schema([("name", pa.string()), ("bytes", pa.int64()), ("key", pa.string())])
+class Snapshot(NamedTuple):
+    """A log as it is at a version: a checkpoint, and the commits after it."""
 
-NO_FILES = _SCHEMA.empty_table()
-"""What the log of a table that does not exist says."""
-
-
-def add_action(name: str, size: int, rows: int, key: str | None = None) -> AddAction:
-    """Return the log entry of a data file; `key` where it holds one key only, so that the log alone tells it."""
-    stats: dict[str, object] = {"numRecords": rows}
-    if key is not None:
-        stats |= {"minValues": {"key": key}, "maxValues": {"key": key}}
-    return AddAction(name, size, {}, int(time.time() * 1000), True, json.dumps(stats))
-
-
-def data_files(delta: DeltaTable) -> pa.Table:
-    """Return name, bytes and key of the committed data files; the key is null where a file holds several."""
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    key = actions["min.key"] if "min.key" in actions.column_names else pa.nulls(len(actions), pa.string())
-    names, sizes, key = actions["path"].cast(pa.string()), actions["size_bytes"].cast(pa.int64()), key.cast(pa.string())
-    if "max.key" in actions.column_names:
-        single = compute.fill_null(compute.equal(key, actions["max.key"]), False)
-        key = compute.if_else(single, key, pa.scalar(None, pa.string()))
-    return pa.table([names, sizes, key], schema=_SCHEMA)
+    version: int
+    """-1 where nobody has created the table."""
+    checkpoint: Sequence[str]
+    """Paths of the checkpoint's files; none before the first."""
+    commits: int
+    """After the checkpoint."""
+    since: Said
+    """What these say."""
 
 
-def open_log(url: str) -> DeltaTable | None:
-    """Open a table as it is now, or return None where nobody has created it."""
+@dataclass(frozen=True)
+class DeltaLog:
+    """The log of one table."""
+
+    table: str
+    """Name of the table."""
+    folder: str
+    """Folder of the table."""
+    filesystem: fsspec.AbstractFileSystem
+
+    def snapshot(self) -> Snapshot:
+        """Return the log as it is now.
+
+        Raises EquivdmError for a table of a kind that this project does not make.
+        """
+        versions, checkpoints = self._listed()
+        first = max(checkpoints, default=-1) + 1
+        if versions and not checkpoints and min(versions):
+            raise EquivdmError(f"table {self.table}: got a log without version 0 or a checkpoint, wanted the whole log")
+        after = list(itertools.takewhile(versions.__contains__, itertools.count(first)))
+        since = self._checked(said(self._texts([self._path(version) for version in after])))
+        return Snapshot(first - 1 + len(after), checkpoints.get(first - 1, []), len(after), since)
+
+    def files(self, at: Snapshot | None = None) -> Iterator[pa.Table]:
+        """Yield the data files of a snapshot, or of now, as `FILES` has them, part by part."""
+        yield from map(data_files, self._entries(at or self.snapshot()))
+
+    def follow(self, version: int) -> tuple[int, Said]:
+        """Return the version of now and what was committed after `version`; one request where that is nothing."""
+        bodies = list[bytes]()
+        while (body := self._body(version + len(bodies) + 1)) is not None:
+            bodies.append(body)
+        return version + len(bodies), self._checked(said(bodies))
+
+    def commit(self, version: int, actions: Sequence[Action]) -> None:
+        """Write a version. Raises FileExistsError where it is there already.
+
+        Where the very commit took effect, its answer was lost, and the client tried again, that is raised too: the log
+        knows.
+        """
+        about = {"timestamp": now_ms(), "operation": "WRITE", "operationParameters": {"mode": "Append"}}
+        lines = [{"commitInfo": about | {"engineInfo": "equivdm"}}, *actions]
+        self._create(self._path(version), "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+    def write_checkpoint(self) -> None:
+        """Write what the log says now into one file, so that reading it does not begin at version 0."""
+        at = self.snapshot()
+        head = {**delta_checkpoint.read_head(self.filesystem, at.checkpoint), **at.since.head}
+        delta_checkpoint.write(self.filesystem, self.folder, at.version, head, self._entries(at))
+
+    def _entries(self, at: Snapshot) -> Iterator[pa.Table]:
+        for path in at.checkpoint:
+            for part in delta_checkpoint.read(self.filesystem, path):
+                changed = compute.is_in(part["path"], value_set=at.since.changed) if len(at.since.changed) else None
+                yield part if changed is None else part.filter(compute.invert(changed))
+        added = at.since.added
+        yield from (added.slice(start, _PART) for start in range(0, len(added), _PART))
+
+    def _listed(self) -> tuple[set[int], dict[int, list[str]]]:
+        """Return the versions that are there, and the files of checkpoints that are whole, by version."""
+        versions, found = set[int](), dict[int, dict[str, int]]()
+        try:
+            listed = self.filesystem.ls(f"{self.folder}/_delta_log", detail=False)
+        except FileNotFoundError:
+            return versions, {}
+        for path in sorted(listed):
+            if match := _COMMIT.fullmatch(path):
+                versions.add(int(match[1]))
+            elif match := _CHECKPOINT.fullmatch(path):
+                found.setdefault(int(match[1]), {})[path] = int(match[2] or 1)
+        return versions, {at: list(parts) for at, parts in found.items() if {len(parts)} == set(parts.values())}
+
+    def _texts(self, paths: Sequence[str]) -> Iterator[bytes]:
+        """Yield the lines of commits that are there, one by one; on S3 several are asked for at a time."""
+        for start in range(0, len(paths), _AT_ONCE):
+            bodies = cast(dict[str, bytes], self.filesystem.cat(list(paths[start : start + _AT_ONCE])))
+            yield from (bodies[path] for path in paths[start : start + _AT_ONCE])
+
+    def _body(self, version: int) -> bytes | None:
+        try:
+            return cast(bytes, self.filesystem.cat_file(self._path(version)))
+        except FileNotFoundError:
+            return None
+
+    def _checked(self, found: Said) -> Said:
+        """Raise EquivdmError for a table that this project would read wrong."""
+        protocol, about = (found.head.get(kind) or {} for kind in ("protocol", "metaData"))
+        got = protocol.get("minReaderVersion", READER), protocol.get("minWriterVersion", WRITER)
+        if got > (READER, WRITER) or about.get("partitionColumns"):
+            raise EquivdmError(
+                f"table {self.table}: got a Delta table for readers {got[0]} and writers {got[1]}, wanted {READER} and "
+                f"{WRITER}, without partitions: another program has changed it; copy its rows into a new store"
+            )
+        return found
+
+    def _path(self, version: int) -> str:
+        return f"{self.folder}/_delta_log/{version:020d}.json"
+
+    def _create(self, path: str, data: bytes) -> None:
+        """Write a file that is not there; readers see all of it or nothing."""
+        if not isinstance(self.filesystem, LocalFileSystem):
+            _create_object(self.filesystem, path, data)
+            return
+        partial = f"{self.folder}/{uuid4().hex}.partial"
+        self.filesystem.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            self.filesystem.pipe_file(partial, data)
+            os.link(partial, path)
+        finally:
+            with suppress(FileNotFoundError):
+                os.remove(partial)
+
+
+_COMMIT = re.compile(r".*/(\d{20})\.json")
+_CHECKPOINT = re.compile(r".*/(\d{20})\.checkpoint(?:\.\d{10}\.(\d{10}))?\.parquet")
+"""Of one file, or of several: how many there are is the last of their numbers."""
+
+_PART = 16_384
+"""Data files that are looked at together."""
+
+_AT_ONCE = 16
+"""Commits that are read at once."""
+
+
+def _create_object(filesystem: fsspec.AbstractFileSystem, path: str, data: bytes) -> None:
     try:
-        return DeltaTable(url, storage_options=storage_options(url))
-    except TableNotFoundError:
-        return None
-
-
-def create_log(url: str, schema: pa.Schema) -> DeltaTable:
-    """Create a table; where another run does so in the same moment, open that one."""
-    options = storage_options(url)
-    try:
-        return DeltaTable.create(url, schema=schema, mode="ignore", storage_options=options)
-    except DeltaError:  # the other run has; where it has not, opening says what is wrong
-        return DeltaTable(url, storage_options=options)
-
-
-def append(delta: DeltaTable, actions: Sequence[AddAction], schema: pa.Schema) -> None:
-    """Commit data files as the next version of the table.
-
-    Raises CommitFailedError where the table has moved on since it was opened; or where the very commit took effect, its
-    answer was lost, and the client tried again: the log knows.
-    """
-    # Without max_commit_retries=0 a stale commit is rebased onto what another run has just committed, and would add
-    # keys a second time.
-    delta.create_write_transaction(
-        list(actions),  # type: ignore[arg-type]
-        mode="append",
-        schema=schema,
-        commit_properties=CommitProperties(max_commit_retries=0),
-    )
-
-
-_PATIENCE = {
-    "connect_timeout": "10s",
-    "timeout": "60s",  # of one request
-    "max_retries": "8",
-    "retry_timeout": "120s",  # after which a request is not tried again
-    "backoff_config.max_backoff": "10s",
-}
-
-
-def storage_options(url: str) -> dict[str, str] | None:
-    """Return what Delta Lake needs beside the usual AWS_* variables: patience, leave to use a plain-HTTP endpoint."""
-    if not url.startswith("s3://"):
-        return None
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    options = _PATIENCE | ({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
-    return options | ({"AWS_ALLOW_HTTP": "true"} if endpoint.startswith("http://") else {})
-
-
-def differences(log: pa.Table, found: Sequence[tuple[str, int]]) -> Iterator[str]:
-    """Say which files of the log (as `data_files` gives it) a listing of names and sizes lacks, or has otherwise."""
-    places = compute.index_in(log["name"], value_set=pa.array([name for name, _ in found], pa.string()))
-    sizes = pa.array([size for _, size in found], pa.int64())
-    log = log.append_column("found", sizes.take(places.combine_chunks()))
-    whole = compute.fill_null(compute.equal(log["found"], log["bytes"]), False)
-    for row in log.filter(compute.invert(whole)).to_pylist():
-        got = "is missing" if row["found"] is None else f"got {row['found']} bytes"
-        yield f"{row['name']}: {got}, the log says {row['bytes']} bytes"
+        filesystem.pipe_file(path, data, mode="create")
+    except OSError as error:
+        answer = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
+        if answer == "ConditionalRequestConflict":  # of two at the same moment S3 refuses one so
+            raise FileExistsError(path) from error
+        raise

@@ -1,28 +1,39 @@
-"""A table's log as its writer knows it: what was read once is not read again with every commit.
-
-The log of a table of a hundred thousand files takes a third of a second to read, and a commit comes every few seconds.
-"""
+"""A table's log as this process knows it: what was read once is not read again, and of a commit only what is new."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import pyarrow as pa
-from deltalake import DeltaTable
 
+from pipelines.delta_actions import Action, creation, data_files
+from pipelines.delta_log import DeltaLog
+from pipelines.patience import FAULTS
 from pipelines.states import States
+
+_COMMITS = 100
+"""Commits after which a checkpoint is due at the soonest."""
+
+_SHARE = 0.1
+"""Of the log's data files, how many must be new for a checkpoint: it is written anew as a whole."""
+
+
+_KNOWN_S = 3600.0
+"""Seconds after which all is read again: versions that follow an old one may have been cleaned away, after a month."""
 
 
 class KeptLog:
-    """The log and the states of a table, as of the version that was last looked at."""
+    """The states of a table's keys, as of the version that was last looked at."""
 
-    def __init__(self, open_now: Callable[[], DeltaTable], read: Callable[[DeltaTable], States]) -> None:
-        """Begin with nothing. `open_now` opens the log, or creates it; `read` gives the states of all its files."""
-        self._open, self._read = open_now, read
+    def __init__(self, log: DeltaLog, schema: pa.Schema, read: Callable[[pa.Table], pa.Table]) -> None:
+        """Begin with nothing. `read` gives the states that data files tell, given as `FILES` has them."""
+        self._log, self._schema, self._read = log, schema, read
         self._lock = threading.Lock()
-        self._delta: DeltaTable | None = None
-        self._states, self._version = States.empty(), -1
-        self._own: pa.Table | None = None
+        self._version: int | None = None
+        self._looked = float("-inf")
+        self._states = States.empty()
+        self._files, self._new, self._commits = 0, 0, 0
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -30,22 +41,47 @@ class KeptLog:
         with self._lock:
             yield
 
-    def now(self) -> tuple[DeltaTable, States]:
-        """Return the log and the latest states as they are now. What opens or reads the log may raise."""
-        if self._delta is None:
-            self._delta = self._open()
-        else:
-            self._delta.update_incremental()
-        version, own, self._own = self._delta.version(), self._own, None
-        if own is not None and version == self._version + 1:
-            self._states, self._version = self._states.after(own), version
-        elif version != self._version:
-            self._states, self._version = self._read(self._delta), version
-        return self._delta, self._states
+    def now(self) -> States:
+        """Return the latest states as they are now. What reads the log, or data files, may raise."""
+        now = time.monotonic()
+        known = None if now - self._looked > _KNOWN_S else self._version
+        states = self._begin() if known is None else self._follow(known)
+        self._looked = now
+        return states
 
-    def added(self, attempts: pa.Table) -> None:
-        """Note what a commit has just added to the log that `now` gave: it was accepted, so that no other came between.
+    def commit(self, actions: Sequence[Action], attempts: pa.Table) -> None:
+        """Write the version after the one that `now` looked at, and a checkpoint where one is due.
 
-        `attempts` are as `pipelines.states.SCHEMA` has them.
+        `attempts` are what the new data files say, as `pipelines.states.SCHEMA` has it. Raises FileExistsError where
+        another run has written that version, and what the store raises: then it may be written nevertheless.
         """
-        self._own = attempts
+        assert self._version is not None, "commit: wanted a look at the log before it"
+        version = self._version + 1
+        self._log.commit(version, [*([] if version else creation(self._schema)), *actions])
+        self._grow(self._states.after(attempts), version, len(actions))
+        if self._commits >= _COMMITS and self._new >= _SHARE * self._files:
+            with suppress(*FAULTS):  # the next commit tries again
+                self._log.write_checkpoint()
+                self._new, self._commits = 0, 0
+
+    def _begin(self) -> States:
+        at = self._log.snapshot()
+        states, files = States.empty(), 0
+        for part in self._log.files(at):
+            states, files = states.after(self._read(part)), files + len(part)
+        self._states, self._version = states, at.version
+        self._files, self._new, self._commits = files, len(at.since.added), at.commits
+        return states
+
+    def _follow(self, known: int) -> States:
+        version, said = self._log.follow(known)
+        if len(said.changed):
+            return self._begin()
+        if version != known:
+            self._grow(self._states.after(self._read(data_files(said.added))), version, len(said.added))
+        return self._states
+
+    def _grow(self, states: States, version: int, files: int) -> None:
+        self._commits += version - (self._version or 0)
+        self._states, self._version = states, version
+        self._files, self._new = self._files + files, self._new + files

@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from aiohttp import ClientError
 from botocore.exceptions import BotoCoreError
-from deltalake.exceptions import DeltaError
 
 from equivdm.errors import StoreUnwell
 
 Result = TypeVar("Result")
 
-FAULTS = (OSError, BotoCoreError, DeltaError)
-"""What an unwell store raises. Botocore's own errors (a connection that breaks off) are no OSErrors."""
+CLIENT_FAULTS = (BotoCoreError, ClientError)
+"""What clients of S3 raise where a connection, or an answer's body, breaks off, and which is no OSError."""
+
+FAULTS = (OSError, *CLIENT_FAULTS)
+"""What an unwell store raises."""
 
 FINAL = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 """Of these, what no waiting helps against."""
@@ -68,4 +71,4 @@ def is_passing(fault: BaseException) -> bool:
     """Whether a fault lies in the store, the network or the machine of the hour, and says nothing of the item."""
     if isinstance(fault, OSError):
         return isinstance(fault, (ConnectionError, TimeoutError)) or fault.errno in _PASSING
-    return isinstance(fault, (StoreUnwell, BotoCoreError))
+    return isinstance(fault, (StoreUnwell, *CLIENT_FAULTS))

@@ -126,7 +126,7 @@ def with_stages(store: Store, windows: Iterable[Row], prints: Mapping[str, str])
         {**window, "keys": stage_keys(window, prints), "have": dict.fromkeys(prints, "")} for window in windows
     ]
     for name in prints:
-        files = store.table(name).states().files([row["keys"][name] for row in rows])
+        files = store.table(name).files_of([row["keys"][name] for row in rows])
         for row, file in zip(rows, files, strict=True):
             row["have"][name] = file or ""
     return rows

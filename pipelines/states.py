@@ -1,5 +1,6 @@
 """What a table says of its keys, in columns: ten million keys are a few gigabytes so, and many as objects."""
 
+import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,8 +15,17 @@ Row = dict[str, Any]
 SETTLED = frozenset({"done", "filtered", "quarantined"})
 """Outcomes that no run tries again; a `failed` item is tried by the next run."""
 
-SCHEMA = pa.schema([("key", pa.string()), ("outcome", pa.string()), ("attempt", pa.int32()), ("file", pa.string())])
-"""A row per attempt at a key: how it ended, and the data file that says so."""
+SCHEMA = pa.schema([("key", pa.string()), ("outcome", pa.string()), ("attempt", pa.int32())])
+"""A row per attempt at a key: how it ended."""
+
+_LARGE = 65_536
+"""Rows of a chunk that is not copied any more."""
+
+_SMALL = 64
+"""Chunks of fewer rows that may be there at once: each is a commit's."""
+
+_FEW = 8
+"""Keys are few where the table has so many times as many."""
 
 
 class State(NamedTuple):
@@ -26,14 +36,14 @@ class State(NamedTuple):
 
 
 class States(Mapping[str, State]):
-    """The latest state of every key, and the data file that holds it.
+    """The latest state of every key.
 
     A mapping for those who ask for a few keys; `lookup` answers for millions at once.
     """
 
     def __init__(self, attempts: pa.Table) -> None:
-        """Take every attempt of the log, in any order, as `SCHEMA` has them."""
-        self._latest = _latest(attempts)
+        """Take every attempt, in the order of the log, as `SCHEMA` has them."""
+        self._attempts = attempts
 
     @classmethod
     def empty(cls) -> "States":
@@ -41,24 +51,23 @@ class States(Mapping[str, State]):
         return cls(SCHEMA.empty_table())
 
     def after(self, attempts: pa.Table) -> "States":
-        """Return the states after some more attempts."""
-        return States(pa.concat_tables([self._latest, attempts]))
+        """Return the states after some more attempts. What is known is shared, not copied."""
+        batches = [*self._attempts.to_batches(), *attempts.to_batches()]
+        small = list(itertools.takewhile(lambda batch: len(batch) < _LARGE, reversed(batches)))[::-1]
+        if len(small) > _SMALL:
+            batches = batches[: -len(small)] + pa.Table.from_batches(small).combine_chunks().to_batches()
+        return States(pa.Table.from_batches(batches, SCHEMA))
 
     def lookup(self, keys: pa.Array | pa.ChunkedArray) -> pa.Table:
-        """Return outcome, attempt and file of each key, in the order of `keys`; null where the table knows nothing."""
-        if not len(self._latest):
-            empty = {name: pa.nulls(len(keys), SCHEMA.field(name).type) for name in SCHEMA.names[1:]}
-            return pa.table(empty)
-        places = compute.index_in(keys, value_set=self._latest["key"])
-        return self._latest.select(SCHEMA.names[1:]).take(places)
-
-    def files(self, keys: Sequence[str]) -> list[str | None]:
-        """Return the data file of each key that is done, None for the others."""
-        found = self.lookup(pa.array(keys, pa.string()))
-        return [
-            file if outcome == "done" else None
-            for file, outcome in zip(found["file"].to_pylist(), found["outcome"].to_pylist(), strict=True)
-        ]
+        """Return outcome and attempt of each key, in the order of `keys`; null where the table knows nothing."""
+        if _FEW * len(keys) < len(self._attempts):  # a writer asks for few of millions, again and again
+            latest = _latest(self._attempts.filter(compute.is_in(self._attempts["key"], value_set=keys)))
+        else:
+            latest = self._latest
+        if not len(latest):
+            return pa.table({name: pa.nulls(len(keys), SCHEMA.field(name).type) for name in SCHEMA.names[1:]})
+        places = compute.index_in(keys, value_set=latest["key"])
+        return latest.select(SCHEMA.names[1:]).take(places)
 
     def outcomes(self) -> dict[str, int]:
         """Return how many keys ended in which outcome."""
@@ -79,6 +88,10 @@ class States(Mapping[str, State]):
         return len(self._latest)
 
     @cached_property
+    def _latest(self) -> pa.Table:
+        return _latest(self._attempts)
+
+    @cached_property
     def _places(self) -> dict[str, int]:
         return {key: place for place, key in enumerate(self._latest["key"].to_pylist())}
 
@@ -90,9 +103,9 @@ def is_settled(outcomes: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _latest(attempts: pa.Table) -> pa.Table:
     """Keep one row a key: the highest attempt; of equals one that is settled, of such the last in the log."""
-    attempts = attempts.combine_chunks()
     if compute.count_distinct(attempts["key"]).as_py() == len(attempts):
         return attempts
+    attempts = attempts.combine_chunks()
     codes = compute.dictionary_encode(attempts["key"]).combine_chunks().indices.to_numpy()
     rank = 2 * attempts["attempt"].to_numpy().astype(np.int64) + is_settled(attempts["outcome"]).to_numpy()
     order = np.lexsort((np.arange(len(codes)), rank, codes))
@@ -118,12 +131,9 @@ def fresh_rows(rows: Sequence[Row], states: States, settled: Container[str]) -> 
 
 
 def states_of(
-    keys: pa.ChunkedArray,
-    file: pa.Array | pa.ChunkedArray,
-    outcome: pa.ChunkedArray | None = None,
-    attempt: pa.ChunkedArray | None = None,
+    keys: pa.ChunkedArray, outcome: pa.ChunkedArray | None = None, attempt: pa.ChunkedArray | None = None
 ) -> pa.Table:
     """Return states in their schema; where a table has no outcomes its rows are done at the first attempt."""
     outcomes = pa.repeat("done", len(keys)) if outcome is None else compute.fill_null(outcome, "done")
     attempts = pa.repeat(1, len(keys)).cast(pa.int32()) if attempt is None else compute.fill_null(attempt, 1)
-    return pa.table([keys, outcomes, attempts, file], schema=SCHEMA)
+    return pa.table([keys, outcomes, attempts], schema=SCHEMA)

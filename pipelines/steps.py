@@ -8,11 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from botocore.exceptions import BotoCoreError
-
 from equivdm.errors import EquivdmError, ItemError
 from pipelines.allocator import keep_memory
-from pipelines.patience import is_passing
+from pipelines.patience import CLIENT_FAULTS, is_passing
 from pipelines.settings import Resources
 from pipelines.tables import Row, Table
 from pipelines.tally import SKIPPED, Reporter
@@ -30,9 +28,9 @@ ITEM_FAULTS = (
     RuntimeError,
     MemoryError,
     OSError,
-    BotoCoreError,
+    *CLIENT_FAULTS,
 )
-"""What may go wrong with one item; botocore's own errors, of S3, are no OSErrors. Anything else (a wrong name, a wrong
+"""What may go wrong with one item; those of S3's clients are no OSErrors. Anything else (a wrong name, a wrong
 type) is a fault of the program: it loses the item's block, and the driver counts the item as crashed."""
 
 NOBODY = Reporter("")

@@ -14,11 +14,11 @@ from uuid import uuid4
 
 import fsspec
 import pyarrow.fs
-from botocore.exceptions import BotoCoreError
 from botocore.utils import parse_timestamp
 from fsspec.implementations.local import LocalFileSystem
 
 from equivdm.errors import UsageError
+from pipelines.patience import CLIENT_FAULTS
 from pipelines.settings import AccessConfig, StoreConfig
 from pipelines.tables import Table
 
@@ -103,8 +103,8 @@ def open_bytes(filesystem: fsspec.AbstractFileSystem, path: str) -> BufferedIOBa
     return cast(BufferedIOBase, filesystem.open(path, "rb"))
 
 
-STORE_FAULTS = (OSError, ImportError, ValueError, BotoCoreError)
-"""What a place that is absent, closed or out of reach raises. Botocore's own errors are no OSErrors."""
+STORE_FAULTS = (OSError, ImportError, ValueError, *CLIENT_FAULTS)
+"""What a place that is absent, closed or out of reach raises."""
 
 
 def open_url(url: str, access: AccessConfig | None = None) -> tuple[fsspec.AbstractFileSystem, str]:

@@ -9,37 +9,26 @@ tries again.
 A data file's name ends with the sha256 of its bytes, and the log keeps its size, so that an audit can prove both.
 """
 
+import functools
 import hashlib
 import io
-import posixpath
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
-from deltalake.transaction import AddAction
 
 from equivdm.errors import EquivdmError
 from pipelines.arrow import compute
-from pipelines.delta_log import (
-    NO_FILES,
-    DataFile,
-    Receipt,
-    add_action,
-    append,
-    create_log,
-    data_files,
-    differences,
-    open_log,
-)
+from pipelines.delta_actions import FILES, Action, add_action
+from pipelines.delta_log import DataFile, DeltaLog, Receipt
 from pipelines.kept_log import KeptLog
+from pipelines.listing import differences, listed
 from pipelines.patience import FAULTS, Patience, patiently
 from pipelines.schemas import SCHEMAS
 from pipelines.states import SETTLED, Row, States, fresh_rows, states_of
@@ -51,6 +40,8 @@ _PARQUET = ds.ParquetFileFormat(
 
 _COMMIT_TRIES = 100
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -60,14 +51,12 @@ class Table:
     url: str
     folder: str
     filesystem: fsspec.AbstractFileSystem
-    _read: dict[str, pa.Table] = field(default_factory=dict, compare=False, repr=False)
-    """States of data files with several keys, by name: a file never changes, so each is read once."""
     _beside: dict[str, "Table"] = field(default_factory=dict, compare=False, repr=False)
     """The other tables of the store that were asked for, by name."""
 
     def __post_init__(self) -> None:
         """Make the lock of the log, before there are threads that would each make one."""
-        _ = self._log
+        _ = self._kept
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel without what was read."""
@@ -83,13 +72,17 @@ class Table:
         self._beside.setdefault(self.name, self)
         if name not in self._beside:
             self._beside[name] = replace(
-                self, name=name, url=_sibling(self.url, name), folder=_sibling(self.folder, name), _read={}
+                self, name=name, url=_sibling(self.url, name), folder=_sibling(self.folder, name)
             )
         return self._beside[name]
 
     @cached_property
-    def _log(self) -> KeptLog:
-        return KeptLog(lambda: open_log(self.url) or self._create(), self._states)
+    def _log(self) -> DeltaLog:
+        return DeltaLog(self.name, self.folder, self.filesystem)
+
+    @cached_property
+    def _kept(self) -> KeptLog:
+        return KeptLog(self._log, self.schema, self._states_of)
 
     # Writing
 
@@ -105,23 +98,20 @@ class Table:
         """
         if not receipts:
             return []
-        with self._log.alone():
+        with self._kept.alone():
             return self._commit({receipt.key: receipt for receipt in reversed(receipts)})
 
     def _commit(self, unique: Mapping[str, Receipt]) -> list[Receipt]:
-        patience = Patience(self.url)
+        patience, keys = Patience(self.url), pa.array(unique.keys(), pa.string())
         for _ in range(_COMMIT_TRIES):
-            delta, states = self._now()
-            known = states.lookup(pa.array(unique.keys(), pa.string()))["file"].to_pylist()
-            fresh = [receipt for receipt, file in zip(unique.values(), known, strict=True) if file is None]
-            # A file of ours that is there was committed by an earlier try, whose answer was lost.
-            held = [receipt for receipt, file in zip(unique.values(), known, strict=True) if file == receipt.file]
-            if not fresh:
-                return held
-            if self._swap(delta, [add_action(r.file, r.bytes, 1, r.key) for r in fresh], patience):
-                keys, files = ([getattr(r, name) for r in fresh] for name in ("key", "file"))
-                self._log.added(states_of(_column(keys), file=_column(files)))
-                return held + fresh
+            known = self._now().lookup(keys)["outcome"].is_null().to_pylist()
+            fresh = [receipt for receipt, is_new in zip(unique.values(), known, strict=True) if is_new]
+            actions = [add_action(r.file, r.bytes, 1, r.key) for r in fresh]
+            if not fresh or self._swap(actions, states_of(_column([r.key for r in fresh])), patience):
+                # A file of ours that was there was committed by an earlier try, whose answer was lost.
+                others = unique.keys() - {receipt.key for receipt in fresh}
+                files = self._files_of(pa.array(others, pa.string())) if others else {}
+                return fresh + [unique[key] for key in unique if files.get(key) == unique[key].file]
         return self._give_up()
 
     def append(self, rows: Sequence[Row], over: Iterable[str] = ()) -> list[Row]:
@@ -133,22 +123,22 @@ class Table:
         """
         if not rows:
             return []
-        with self._log.alone():
+        with self._kept.alone():
             return self._append(rows, SETTLED.difference(over))
 
     def _append(self, rows: Sequence[Row], settled: Container[str]) -> list[Row]:
         patience = Patience(self.url)
         name, fresh = "", list[Row]()
         for _ in range(_COMMIT_TRIES):
-            delta, states = self._now()
-            if name and name in data_files(delta)["name"].to_pylist():
+            states = self._now()
+            if name and name in self.log()["name"].to_pylist():
                 return fresh  # the last try did it, and its answer was lost
             fresh = fresh_rows(rows, states, settled)
             if not fresh:
                 return []
             name, size = self._write_file(fresh)
-            if self._swap(delta, [add_action(name, size, len(fresh))], patience):
-                self._log.added(self._states_in(name, pa.Table.from_pylist(fresh, self.schema)))
+            attempts = self._first_states(pa.Table.from_pylist(fresh, self.schema))
+            if self._swap([add_action(name, size, len(fresh))], attempts, patience):
                 return fresh
         return self._give_up()
 
@@ -159,32 +149,32 @@ class Table:
 
         Raises EquivdmError for a data file that cannot be read.
         """
+        if without:
+            parts = self._parts(lambda files: self._states_of(files, without))
+            return functools.reduce(States.after, parts, States.empty())
+        with self._kept.alone():
+            return self._now()
 
-        def read() -> States:
-            delta = open_log(self.url)
-            return States.empty() if delta is None else self._states(delta, without)
-
-        return patiently(self.url, read)
+    def files_of(self, keys: Sequence[str]) -> list[str | None]:
+        """Return the data file of each key, None where there is none: of tables whose rows are a data file each."""
+        asked = pa.array(keys, pa.string())
+        none_known = self.states().lookup(asked)["outcome"].null_count == len(asked)
+        found = {} if none_known else self._files_of(asked)
+        return [found.get(key) for key in keys]
 
     def files(self) -> list[DataFile]:
         """Return the committed data files."""
         return [DataFile(**row) for row in self.log().to_pylist()]
 
-    def log(self) -> pa.Table:
+    def log(self, columns: Sequence[str] = FILES.names) -> pa.Table:
         """Return name, bytes and key of the committed data files, in columns; null where a file has several keys."""
-
-        def read() -> pa.Table:
-            delta = open_log(self.url)
-            return NO_FILES if delta is None else data_files(delta)
-
-        return patiently(self.url, read)
+        parts = self._parts(lambda files: files.select(columns))
+        return pa.concat_tables([FILES.empty_table().select(columns), *parts])
 
     def misfits(self) -> list[str]:
         """Say which committed data files are missing or of another size, by one listing of the folder: none is read."""
-        log = self.log()  # before the listing, which then has all that it names
-        found = self.filesystem.ls(self.folder, detail=True) if len(log) else []
-        sizes = [(posixpath.basename(file["name"]), file["size"]) for file in found]
-        return [f"{self.name}/{problem}" for problem in differences(log, sizes)]
+        log = self.log(["name", "bytes"])  # before the listing, which then has all that it names
+        return [f"{self.name}/{problem}" for problem in differences(log, listed(self.filesystem, self.folder))]
 
     def read(
         self,
@@ -196,7 +186,7 @@ class Table:
 
         Data files named in `without` are left out: an audit knows that they are damaged.
         """
-        names = self._names(self.log(), keys, without)
+        names = self._names(keys, without)
         columns = list(columns or self.schema.names)
         if not names:
             return self.schema.empty_table().select(columns)
@@ -227,7 +217,7 @@ class Table:
             yield pa.concat_tables(waiting)
 
     def read_files(self, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
-        """Read data files by name, as `States.files` gives them, without asking the log."""
+        """Read data files by name, as `files_of` gives them, without asking the log."""
         paths = [f"{self.folder}/{name}" for name in names]
 
         def read() -> pa.Table:
@@ -242,31 +232,37 @@ class Table:
 
     # Inside
 
-    def _names(self, files: pa.Table, keys: Iterable[str] | pa.Array | None, without: Container[str]) -> list[str]:
-        if keys is not None:
-            files = files.filter(
-                compute.or_(compute.is_null(files["key"]), compute.is_in(files["key"], value_set=_keys(keys)))
-            )
-        return [name for name in files["name"].to_pylist() if name not in without]
+    def _parts(self, pick: Callable[[pa.Table], Result]) -> list[Result]:
+        """Return what is picked of each part of the log, which is not in memory as a whole."""
+        return patiently(self.url, lambda: [pick(part) for part in self._log.files()])
 
-    def _now(self) -> tuple[DeltaTable, States]:
-        return patiently(self.url, self._log.now)
+    def _names(self, keys: Iterable[str] | pa.Array | None, without: Container[str]) -> list[str]:
+        """Return the data files that may hold rows of the keys."""
+        wanted = None if keys is None else _keys(keys)
 
-    def _create(self) -> DeltaTable:
-        self.filesystem.makedirs(self.folder, exist_ok=True)
-        return create_log(self.url, self.schema)
+        def pick(files: pa.Table) -> pa.ChunkedArray:
+            if wanted is None:
+                return files["name"]
+            mine = compute.is_in(files["key"], value_set=wanted)
+            return files["name"].filter(compute.or_(compute.is_null(files["key"]), mine))
 
-    def _states(self, delta: DeltaTable, without: Container[str] = ()) -> States:
-        files = data_files(delta)
+        return [name for names in self._parts(pick) for name in names.to_pylist() if name not in without]
+
+    def _files_of(self, keys: pa.Array) -> dict[str, str]:
+        def pick(files: pa.Table) -> list[Row]:
+            return files.filter(compute.is_in(files["key"], value_set=keys)).to_pylist()
+
+        return {file["key"]: file["name"] for files in self._parts(pick) for file in files}
+
+    def _now(self) -> States:
+        return patiently(self.url, self._kept.now)
+
+    def _states_of(self, files: pa.Table, without: Container[str] = ()) -> pa.Table:
+        """Return the states that data files tell: by the log alone where they hold a key each."""
         single = files.filter(compute.is_valid(files["key"]))
-        parts = [states_of(single["key"], file=single["name"])]
-        for name in files.filter(compute.is_null(files["key"]))["name"].to_pylist():
-            if name in without:
-                continue
-            if name not in self._read:
-                self._read[name] = self._read_states(name)
-            parts.append(self._read[name])
-        return States(pa.concat_tables(parts))
+        several = files.filter(compute.is_null(files["key"]))["name"].to_pylist()
+        read = (self._read_states(name) for name in several if name not in without)
+        return pa.concat_tables([states_of(single["key"]), *read])
 
     def _read_states(self, name: str) -> pa.Table:
         try:
@@ -276,21 +272,20 @@ class Table:
             raise EquivdmError(
                 f"table {self.name}: {name} cannot be read ({reason}); `equivdm audit` tells what is damaged"
             ) from error
-        return self._states_in(name, rows)
+        return self._first_states(rows)
 
     @property
     def _said(self) -> list[str]:
         """Columns that tell a row's state."""
         return [column for column in ("key", "outcome", "attempt") if column in self.schema.names]
 
-    def _states_in(self, name: str, rows: pa.Table) -> pa.Table:
+    def _first_states(self, rows: pa.Table) -> pa.Table:
         """Return the states that the rows of a data file tell, one for each key."""
         first = np.unique(
             compute.dictionary_encode(rows["key"]).combine_chunks().indices.to_numpy(), return_index=True
         )[1]
         rows = rows.take(pa.array(np.sort(first)))
-        file = pa.repeat(name, len(rows))
-        return states_of(rows["key"], file, *(rows[column] for column in self._said[1:]))
+        return states_of(rows["key"], *(rows[column] for column in self._said[1:]))
 
     def _write_file(self, rows: Sequence[Row]) -> tuple[str, int]:
         sink = io.BytesIO()
@@ -306,11 +301,11 @@ class Table:
         self.filesystem.makedirs(self.folder, exist_ok=True)
         self.filesystem.pipe_file(f"{self.folder}/{name}", data)
 
-    def _swap(self, delta: DeltaTable, actions: list[AddAction], patience: Patience) -> bool:
+    def _swap(self, actions: Sequence[Action], attempts: pa.Table, patience: Patience) -> bool:
         """Commit, or return False: refused, or nobody knows. What the log says then is what is so."""
         try:
-            append(delta, actions, self.schema)
-        except CommitFailedError:
+            self._kept.commit(actions, attempts)
+        except FileExistsError:
             return False
         except FAULTS as fault:
             patience.rest(fault)

@@ -15,7 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import SplitResult, urlsplit
 
 FAULTS = ("error_500", "slow_down_503", "stall", "short_body", "reset", "applied_500", "applied_reset")
-"""The last two reach the server, which does what it is asked; the client does not learn of it."""
+"""The last two reach the server, which does what it is asked; the client does not learn of it. Beside these there is
+`conflict_409`, of two writers at the same moment, which is no fault of the store."""
 
 
 @dataclass
@@ -75,6 +76,8 @@ class Proxy(BaseHTTPRequestHandler):
             self.refuse(500, "InternalError")
         elif kind == "slow_down_503":
             self.refuse(503, "SlowDown")
+        elif kind == "conflict_409":
+            self.refuse(409, "ConditionalRequestConflict")
         else:
             time.sleep(self.weather.stall_s if kind == "stall" else 0)
             self.relay(body, broken=kind == "short_body")

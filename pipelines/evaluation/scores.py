@@ -131,13 +131,15 @@ def _feature_files(
     found: Evaluation, pairs: Mapping[str, Mapping[str, Pair]], metric: str
 ) -> dict[str, dict[str, list[str]]]:
     """Return the files of features, files[system][clip], of the generated video and of its reference."""
-    states, kind = found.store.table("features").states(), SET_METRICS[metric].features
+    table, kind = found.store.table("features"), SET_METRICS[metric].features
     files: dict[str, dict[str, list[str]]] = {name: {} for name in pairs}
     for name, own in pairs.items():
-        for clip, pair in own.items():
-            both = states.files([found.measures.features_of(pair, kind, of).key for of in (GENERATED, REFERENCE)])
-            if all(both):
-                files[name][clip] = [str(file) for file in both]
+        keys = [
+            found.measures.features_of(pair, kind, of).key for pair in own.values() for of in (GENERATED, REFERENCE)
+        ]
+        have = table.files_of(keys)
+        both = zip(own, have[::2], have[1::2], strict=True)
+        files[name] = {clip: [one, other] for clip, one, other in both if one and other}
     return files
 
 

@@ -110,7 +110,7 @@ class FilmItems:
 
     def _files(self, table: str, keys: Sequence[Sequence[str]]) -> list[list[str | None]]:
         """Return the data file of each key of each list, None where there is none. The log is read once."""
-        found = iter(self.store.table(table).states().files([key for each in keys for key in each]))
+        found = iter(self.store.table(table).files_of([key for each in keys for key in each]))
         return [list(islice(found, len(each))) for each in keys]
 
     def _failures(self, table: str, keys: Collection[str]) -> dict[str, Row]:

@@ -1,4 +1,4 @@
-"""A process that keeps its memory asks the system for it once."""
+"""A process that keeps its memory asks the system for it once, and one that gives it back does."""
 
 import platform
 import subprocess
@@ -32,3 +32,18 @@ def pages_asked_for(keep: bool) -> int:
     """Return how many pages a process of its own asks for."""
     code = COUNT.format(keep=keep)
     return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+
+
+ARROW = """
+from jobs.cli import main
+try:
+    main(["--version"])
+except SystemExit:
+    import pyarrow
+    print(pyarrow.default_memory_pool().backend_name)
+"""
+
+
+def test_commands_take_arrows_memory_from_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", ARROW], check=True, capture_output=True, text=True)
+    assert done.stdout.split()[-1] == "system"

@@ -82,7 +82,7 @@ def test_quarantine_after_the_last_attempt_or_at_once(fault: Exception, attempt:
 
 
 def states(**ends: tuple[str, int]) -> States:
-    return States(pa.table([list(ends), *map(list, zip(*ends.values(), strict=True)), list(ends)], schema=SCHEMA))
+    return States(pa.table([list(ends), *map(list, zip(*ends.values(), strict=True))], schema=SCHEMA))
 
 
 def test_pending_leaves_what_is_settled_and_counts_attempts() -> None:

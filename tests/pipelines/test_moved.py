@@ -21,6 +21,6 @@ def test_what_is_done_stays_done_where_store_and_videos_are_moved(tmp_path: Path
     store = open_store(job.store)
     clips = select_clips(store, SelectConfig())
     assert [clip["key"] for clip in clips] == sorted(clip["key"] for clip in before)
-    have = store.table("latents").states().files([clips[0]["latents"]])
+    have = store.table("latents").files_of([clips[0]["latents"]])
     assert read_parts(store, {"latents": have[0] or ""}, ["latents"])["latents"]["shape"]
     assert all(store.table(name).misfits() == [] for name in ("manifest", "clips", "latents", "motion"))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,15 +64,23 @@ def test_a_commit_whose_answer_was_lost_is_not_made_again_nor_taken_for_anothers
         assert [row["key"] for row in table.rows(["key"])] == ["a", "b", "c"]
 
 
-def test_a_commit_whose_aftermath_fails_is_made(store: Store, weather: Weather) -> None:
-    """The client reads the log again after its commit; what that read meets says nothing of the commit."""
+def test_two_that_commit_in_the_same_moment_are_no_fault(store: Store, weather: Weather) -> None:
+    """S3 answers one of them with 409; nothing was written then, and nobody has to wait."""
     clips = store.table("clips")
     clips.append([ended("a")])
-    before = versions(clips)
-    turns(weather, 1.0, "short_body", only=f"^GET .*{LOG}", at_most=3)
+    turns(weather, 1.0, "conflict_409", only=f"^PUT .*{LOG}", at_most=5)
     assert clips.append([ended("b")]) == [ended("b")]
-    assert weather.seen["short_body"] == 3
-    assert versions(clips) == before + 1
+    assert weather.seen["conflict_409"] == 5  # more than there are pauses
+    assert [row["key"] for row in clips.rows(["key"])] == ["a", "b"]
+
+
+def test_what_another_run_has_committed_is_read_however_often_that_breaks_off(store: Store, weather: Weather) -> None:
+    clips, other = store.table("clips"), replace(store, _tables={}).table("clips")
+    clips.append([ended("a")])
+    other.append([ended("b")])
+    turns(weather, 1.0, "short_body", only=f"^GET .*{LOG}.*json", at_most=2)
+    assert clips.append([ended("b"), ended("c")]) == [ended("c")]
+    assert weather.seen["short_body"] == 2
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
@@ -80,7 +89,7 @@ def test_in_bad_weather_every_row_is_there_once(store: Store, weather: Weather, 
     weather.__post_init__()
     clips, looks = store.table("clips"), store.table("looks")
     turns(weather, 0.15)
-    names = [f"{number:02d}" for number in range(6)]
+    names = [f"{number:02d}" for number in range(9)]
     for name in names:
         assert clips.append([ended(name)]) == [ended(name)]
         receipt = looks.write({"key": name})
@@ -95,8 +104,8 @@ def test_a_store_that_stays_unwell_is_one_clear_line(
     store: Store, weather: Weather, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "PAUSES_S", (0.01,))
-    clips = store.table("clips")
-    clips.append([ended("a")])
+    store.table("clips").append([ended("a")])
+    clips = replace(store, _tables={}).table("clips")
     turns(weather, 1.0, "short_body", only=f"^GET .*{LOG}")
     with pytest.raises(EquivdmError, match=r"^s3://videos/patience/.*/clips: the store does not answer as it should"):
         clips.append([ended("b")])

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
 
-from pipelines import delta_log, tables
-from pipelines.delta_log import Receipt
+from pipelines import tables
+from pipelines.delta_log import DeltaLog, Receipt, Snapshot
 from pipelines.schemas import from_tensor, to_tensor
 from pipelines.states import State
 from pipelines.store import Store
@@ -62,7 +61,7 @@ def test_a_part_exists_from_its_commit_on(store: Store) -> None:
     (row,) = latents.rows(["key", "latents"])
     np.testing.assert_array_equal(from_tensor(row["latents"]), values)
     assert latents.states() == {"a": State("done", 1)}
-    assert latents.states().files(["b", "a"]) == [None, receipt.file]
+    assert latents.files_of(["b", "a"]) == [None, receipt.file]
 
 
 def test_the_log_holds_size_and_hash_of_each_file(store: Store) -> None:
@@ -155,29 +154,26 @@ def test_runs_that_begin_in_the_same_moment_share_one_new_table(store: Store) ->
     assert len(won) == 8
 
 
-def test_a_writer_reads_the_log_again_only_where_another_one_has_written(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_reads_the_whole_log_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
+    snapshot = DeltaLog.snapshot
 
-    def data_files(delta: DeltaTable) -> pa.Table:
-        looked.append("all")
-        return delta_log.data_files(delta)
+    def look(log: DeltaLog) -> Snapshot:
+        looked.append(log.table)
+        return snapshot(log)
 
-    monkeypatch.setattr(tables, "data_files", data_files)
+    monkeypatch.setattr(DeltaLog, "snapshot", look)
     own, other = (replace(store, _tables={}).table("clips") for _ in range(2))
     own.append([ended("a", "failed", 1), ended("b")])
     own.append([ended("a", "done", 2), ended("b", "failed", 2), ended("c")])
     own.beside("latents").commit([part(own.beside("latents"), "a")])
     own.beside("latents").commit([part(own.beside("latents"), "a"), part(own.beside("latents"), "b")])
     assert own.append([ended("a"), ended("b"), ended("c")]) == []
-    assert looked == ["all", "all"]  # once a table
     other.append([ended("d")])
     assert own.append([ended("c"), ended("d"), ended("e")])[0]["key"] == "e"
-    assert len(looked) == 4
     assert own.append([ended("d"), ended("f")])[0]["key"] == "f"
-    assert len(looked) == 4
     assert own.states() == {"a": State("done", 2), **{key: State("done", 1) for key in "bcdef"}}
+    assert looked.count("clips") == 2  # each of the two once; what the other added is followed
 
 
 def test_a_column_that_a_release_adds_is_null_in_rows_of_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

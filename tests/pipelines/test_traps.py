@@ -1,17 +1,14 @@
-"""What the jobs rely on in Ray Data and Delta Lake, where defaults or older versions do something else."""
+"""What the jobs rely on in Ray Data, where defaults or older versions do something else."""
 
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from deltalake.exceptions import CommitFailedError
 
-from pipelines.delta_log import add_action, append, open_log
 from pipelines.intake import items_alone
-from pipelines.settings import RayConfig, Resources, StoreConfig
+from pipelines.settings import RayConfig, Resources
 from pipelines.steps import spread
-from pipelines.store import open_store
 
 
 def deadly(row: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -43,14 +40,3 @@ def test_a_slow_job_is_not_given_up_and_a_lost_block_is_no_end() -> None:
     context = DataContext.get_current()
     assert context.execution_no_progress_timeout_s == RayConfig().no_progress_s > 3600
     assert context.max_errored_blocks == -1
-
-
-def test_a_stale_commit_is_refused_and_not_rebased(tmp_path: Path) -> None:
-    clips = open_store(StoreConfig(root=str(tmp_path))).table("clips")
-    clips.append([{"key": "a"}])
-    stale = open_log(clips.url)
-    assert stale is not None
-    clips.append([{"key": "b"}])
-    with pytest.raises(CommitFailedError):
-        append(stale, [add_action("c.parquet", 1, 1)], clips.schema)
-    assert [row["key"] for row in clips.rows(["key"])] == ["a", "b"]
