@@ -82,7 +82,7 @@ def measure(only: str, quick: bool) -> list[Figure]:
             if case == "a":
                 figures += efficiency(place, (1, 2), 0.05, 4, 1) if quick else efficiency(place, (2, 16), 1.0, 30, 3)
             else:
-                figures += driver(place, 20, 60) if quick else driver(place, 10_000, 30_000)
+                figures += driver(place, 20, 60) if quick else driver(place, 20_000, 60_000)
     return figures
 
 

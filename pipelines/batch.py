@@ -191,7 +191,9 @@ def _once_a_key(items: pa.Table) -> pa.Table:
 
 def count(keys: pa.Array, states: States) -> Counter[str]:
     """Add up a job: inputs == done + filtered + quarantined + pending, over distinct keys."""
-    keys = compute.unique(keys)
+    distinct = compute.unique(keys)
+    keys = keys if len(keys) == len(distinct) else distinct
+    del distinct  # of ten million keys each copy is most of a gigabyte
     found = states.lookup(keys)["outcome"]
     ended = compute.value_counts(found.filter(is_settled(found))).to_pylist()
     outcomes = Counter({pair["values"]: pair["counts"] for pair in ended})

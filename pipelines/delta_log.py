@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -120,17 +120,11 @@ class DeltaLog:
 
     def _listed(self) -> tuple[set[int], dict[int, list[str]]]:
         """Return the versions that are there, and the files of checkpoints that are whole, by version."""
-        versions, found = set[int](), dict[int, dict[str, int]]()
         try:
             listed = self.filesystem.ls(f"{self.folder}/_delta_log", detail=False)
         except FileNotFoundError:
-            return versions, {}
-        for path in sorted(listed):
-            if match := _COMMIT.fullmatch(path):
-                versions.add(int(match[1]))
-            elif match := _CHECKPOINT.fullmatch(path):
-                found.setdefault(int(match[1]), {})[path] = int(match[2] or 1)
-        return versions, {at: list(parts) for at, parts in found.items() if {len(parts)} == set(parts.values())}
+            listed = []
+        return {int(match[1]) for match in map(_COMMIT.fullmatch, listed) if match}, _checkpoints(listed)
 
     def _texts(self, paths: Sequence[str]) -> Iterator[bytes]:
         """Yield the lines of commits that are there, one by one; on S3 several are asked for at a time."""
@@ -173,6 +167,13 @@ class DeltaLog:
                 os.remove(partial)
 
 
+def replaced(paths: Collection[str]) -> list[str]:
+    """Return the commits and checkpoints among a log's files that come before the newest checkpoint among them."""
+    newest = max(_checkpoints(paths), default=0)
+    matches = (_COMMIT.fullmatch(path) or _CHECKPOINT.fullmatch(path) for path in paths)
+    return [match[0] for match in matches if match and int(match[1]) < newest]
+
+
 _COMMIT = re.compile(r".*/(\d{20})\.json")
 _CHECKPOINT = re.compile(r".*/(\d{20})\.checkpoint(?:\.\d{10}\.(\d{10}))?\.parquet")
 """Of one file, or of several: how many there are is the last of their numbers."""
@@ -182,6 +183,14 @@ _PART = 16_384
 
 _AT_ONCE = 16
 """Commits that are read at once."""
+
+
+def _checkpoints(paths: Iterable[str]) -> dict[int, list[str]]:
+    """Return the files of each checkpoint that is whole, by version."""
+    found = dict[int, dict[str, int]]()
+    for match in filter(None, map(_CHECKPOINT.fullmatch, sorted(paths))):
+        found.setdefault(int(match[1]), {})[match[0]] = int(match[2] or 1)
+    return {version: list(parts) for version, parts in found.items() if {len(parts)} == set(parts.values())}
 
 
 def _create_object(filesystem: fsspec.AbstractFileSystem, path: str, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """Files of a store that nothing names: what was written by a run that did not live to commit it, or lost to another.
 
     data file     in a table's folder, and not in its log
+    log           commits and checkpoints of a table that a checkpoint has replaced for a month, as in other programs
     weights       of a model that has no row: of a run that ended between the two; it writes them again when it resumes;
                   the videos of its validations stay as long as its checkpoints do
     video         of a set of videos, without a row of its own
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipelines.delta_log import replaced
 from pipelines.models import VALIDATION
 from pipelines.progress import progress
 from pipelines.schemas import SCHEMAS
@@ -29,6 +31,11 @@ _PART = 1000
 
 _FOLDERS = ("weights", "renders", "runs")
 """Folders beside the tables in which something may be orphaned."""
+
+_LOGS = tuple(f"{name}/_delta_log" for name in SCHEMAS)
+
+_MONTH_S = 30 * 86_400.0
+"""Seconds for which other programs may still ask a table how it was."""
 
 _VIDEO = re.compile(r"renders/[^/]+/[0-9a-f]{64}(-[0-9a-f]{16})?\.(mp4|mkv)")
 
@@ -54,8 +61,8 @@ def orphans(store: Store, older_than_s: float) -> list[Orphan]:
     longer than any run goes without a commit.
     """
     latest, found = time.time() - older_than_s, list[Orphan]()
-    with progress("gc: list", 1 + len(SCHEMAS) + len(_FOLDERS)) as advance:
-        for folder in ("", *SCHEMAS, *_FOLDERS):
+    with progress("gc: list", 1 + len(SCHEMAS) + len(_LOGS) + len(_FOLDERS)) as advance:
+        for folder in ("", *SCHEMAS, *_LOGS, *_FOLDERS):
             # Listed before the log is read: what is committed meanwhile is no orphan.
             listed = [file for file in _files(store, folder) if file.changed <= latest]
             found += _of_nobody(store, listed)
@@ -86,7 +93,7 @@ def _of_nobody(store: Store, files: Iterable[Orphan]) -> list[Orphan]:
 
 
 class _Names:
-    """What the tables name: each is read when it is first asked for, and not again."""
+    """What the tables name, and what their logs need no more: each is read when it is first asked for, once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -97,6 +104,8 @@ class _Names:
         name, first = posixpath.basename(path), below.partition("/")[0]
         if name.endswith(".partial") or name.startswith(".write-probe-"):
             return True
+        if below.startswith("_delta_log/"):
+            return path in self._named(f"{top}/_delta_log")
         if top in SCHEMAS:
             return name == below and name.endswith(".parquet") and path not in self._named(top)
         if top == "weights":
@@ -121,6 +130,9 @@ class _Names:
                 return self._store.table("models").states()
             case "video files":
                 return self._store.table("videos").read(["file"])["file"].drop_null().to_pylist()
+            case log if log in _LOGS:
+                month_ago = time.time() - _MONTH_S
+                return replaced([file.path for file in _files(self._store, log) if file.changed <= month_ago])
         return (f"{what}/{name}" for name in self._store.table(what).log()["name"].to_pylist())
 
 

@@ -12,11 +12,11 @@ from pipelines.delta_log import DeltaLog
 from pipelines.patience import FAULTS
 from pipelines.states import States
 
-_COMMITS = 100
-"""Commits after which a checkpoint is due at the soonest."""
+_COMMITS, _NEW = 100, 20_000
+"""Commits, or new data files, after which a checkpoint is due at the soonest: a reader has these in memory."""
 
 _SHARE = 0.1
-"""Of the log's data files, how many must be new for a checkpoint: it is written anew as a whole."""
+"""Of the log's data files, how many must be new for a checkpoint, which is written anew as a whole."""
 
 
 _KNOWN_S = 3600.0
@@ -59,7 +59,7 @@ class KeptLog:
         version = self._version + 1
         self._log.commit(version, [*([] if version else creation(self._schema)), *actions])
         self._grow(self._states.after(attempts), version, len(actions))
-        if self._commits >= _COMMITS and self._new >= _SHARE * self._files:
+        if self._new >= _SHARE * self._files and (self._commits >= _COMMITS or self._new >= _NEW):
             with suppress(*FAULTS):  # the next commit tries again
                 self._log.write_checkpoint()
                 self._new, self._commits = 0, 0

@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from torch import nn
 
-from pipelines.delta_log import Receipt
+from pipelines import garbage
+from pipelines.delta_log import DeltaLog, Receipt
 from pipelines.garbage import Orphan, collect, orphans
 from pipelines.identity import item_key
 from pipelines.models import save_weights
@@ -46,6 +48,26 @@ def test_a_store_of_whole_jobs_has_no_orphans(store: Store) -> None:
     store.table("clips").append([{"key": "c", "outcome": "done", "attempt": 1}])
     finish(store, item_key("m"), train_job(store.root, fit_config()))
     assert orphans(store, 0) == []
+
+
+def test_of_a_log_goes_what_a_checkpoint_has_replaced_for_a_month(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = store.table("latents")
+    log = DeltaLog("latents", latents.folder, store.filesystem)
+    for number, name in enumerate("abcd"):
+        latents.commit([part(latents, name)])
+        if number % 2:
+            log.write_checkpoint()
+    assert orphans(store, 0) == []
+    monkeypatch.setattr(garbage, "_MONTH_S", 0.0)
+    found = orphans(store, 0)
+    needless = ("0.json", "1.checkpoint.parquet", "1.json", "2.json")
+    assert paths(found) == [f"latents/_delta_log/{'0' * 19}{name}" for name in needless]
+    assert collect(store, found) == found
+    fresh = replace(store, _tables={}).table("latents")
+    assert [row["key"] for row in fresh.rows(["key"])] == list("abcd")
+    assert set(latents.states()) == set("abcd")
 
 
 def test_what_lost_to_another_run_is_deleted_and_what_the_log_names_stays(store: Store) -> None:

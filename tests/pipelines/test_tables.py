@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines import tables
+from pipelines import kept_log, tables
 from pipelines.delta_log import DeltaLog, Receipt, Snapshot
 from pipelines.schemas import from_tensor, to_tensor
 from pipelines.states import State
@@ -174,6 +174,19 @@ def test_a_writer_reads_the_whole_log_once(store: Store, monkeypatch: pytest.Mon
     assert own.append([ended("d"), ended("f")])[0]["key"] == "f"
     assert own.states() == {"a": State("done", 2), **{key: State("done", 1) for key in "bcdef"}}
     assert looked.count("clips") == 2  # each of the two once; what the other added is followed
+
+
+def test_a_writer_that_rested_for_long_reads_the_whole_log_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it would follow may be gone by then, and a version that is gone would seem to be free."""
+    own, other = (replace(store, _tables={}).table("clips") for _ in range(2))
+    own.append([ended("a")])
+    other.append([ended("b")])
+    log = DeltaLog("clips", own.folder, store.filesystem)
+    log.write_checkpoint()
+    store.filesystem.rm_file(f"{own.folder}/_delta_log/{1:020d}.json")
+    monkeypatch.setattr(kept_log, "_KNOWN_S", 0.0)
+    assert own.append([ended("b"), ended("c")]) == [ended("c")]
+    assert (log.snapshot().version, keys_of(own)) == (2, ["a", "b", "c"])
 
 
 def test_a_column_that_a_release_adds_is_null_in_rows_of_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
