@@ -11,6 +11,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from equivdm.backbones.deferred import materialise
+from pipelines.data_only import data_only
 from pipelines.fit_config import FitConfig, OptimizerConfig
 from pipelines.partition import held, is_adapted
 from pipelines.reading import place
@@ -68,7 +69,10 @@ class Engine(Protocol):
         ...
 
     def load(self, folder: Path) -> None:
-        """Read it back, into an engine that has done no step. Raises FileNotFoundError where there is none."""
+        """Read it back, into an engine that has done no step.
+
+        Raises FileNotFoundError where there is none, pickle.UnpicklingError where it is more than data.
+        """
         ...
 
 
@@ -219,7 +223,8 @@ class DeepSpeedEngine:
     def load(self, folder: Path) -> None:
         if not (folder / STATE).is_dir():  # DeepSpeed itself may go on without
             raise FileNotFoundError(f"no state of a DeepSpeed engine at {folder}")
-        self._engine.load_checkpoint(str(folder), tag=STATE, load_module_strict=not is_adapted(self.module))
+        with data_only():
+            self._engine.load_checkpoint(str(folder), tag=STATE, load_module_strict=not is_adapted(self.module))
 
 
 def make_deepspeed(

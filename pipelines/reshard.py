@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import torch.distributed
 
+from pipelines.data_only import data_only
 from pipelines.engines import STATE
 from pipelines.store import Store
 
@@ -23,7 +24,7 @@ def universal(store: Store, target: str, folder: Path, engines: Iterable[str]) -
     """Give a folder with the engines of the checkpoint in `folder`, for any number of workers.
 
     The first worker converts it into the store's folder `target` while the others wait, unless that was done before;
-    every worker must call it.
+    every worker must call it. Raises pickle.UnpicklingError where the checkpoint is more than data.
     """
     if torch.distributed.get_rank() == 0 and not store.filesystem.exists(store.path(target, _WHOLE)):
         with tempfile.TemporaryDirectory(prefix="equivdm-") as local:
@@ -43,39 +44,39 @@ def _convert(source: Path, target: Path) -> None:
     from deepspeed.checkpoint.ds_to_universal import main
 
     target.mkdir(parents=True)
-    # In this process: a worker of Ray Train starts no others. It talks a lot.
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        main(
-            Namespace(
-                input_folder=str(source),
-                output_folder=str(target),
-                num_extract_workers=1,
-                num_merge_workers=1,
-                keep_temp_folder=False,
-                strict=True,
-                inject_missing_state=True,
-            )
-        )
-    _complete(target)
+    settings = Namespace(
+        input_folder=str(source),
+        output_folder=str(target),
+        num_extract_workers=1,
+        num_merge_workers=1,
+        keep_temp_folder=False,
+        strict=True,
+        inject_missing_state=True,
+    )
+    with data_only():
+        # In this process: a worker of Ray Train starts no others. It talks a lot.
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            main(settings)
+        _complete(target)
 
 
 def _complete(folder: Path) -> None:
     """Add what is read by the stages that the converter did not write for: 3, and 1 and 2, have a form each."""
     model, model_3 = folder / "mp_rank_00_model_states.pt", folder / "zero_pp_rank_0_mp_rank_00_model_states.pt"
     weights = folder / "zero"
-    optimizer = torch.load(weights / "optimizer_state.pt", weights_only=False)
+    optimizer = torch.load(weights / "optimizer_state.pt", weights_only=True)
     if model.exists():
-        step = torch.load(next(weights.rglob("step.pt")), weights_only=False)
+        step = torch.load(next(weights.rglob("step.pt")), weights_only=True)
         optimizer["optimizer_state_dict"] = {"state": {0: {"step": step}}, "param_groups": optimizer["param_groups"]}
         shutil.copy(model, model_3)
     else:
         step = optimizer["optimizer_state_dict"]["state"][0]["step"]
-        state = torch.load(model_3, weights_only=False)
+        state = torch.load(model_3, weights_only=True)
         optimizer["ds_version"] = state["ds_version"]
         for name, shape in (pair for group in state["param_shapes"] for pair in group.items()):
             for kind in ("fp32", "exp_avg", "exp_avg_sq"):
                 file = weights / name / f"{kind}.pt"
-                torch.save({"param": torch.load(file, weights_only=False).view(shape), "cat_dim": 0}, file)
+                torch.save({"param": torch.load(file, weights_only=True).view(shape), "cat_dim": 0}, file)
             torch.save(step, weights / name / "step.pt")
         shutil.copy(model_3, model)
     torch.save(optimizer, weights / "optimizer_state.pt")

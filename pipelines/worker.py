@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pipelines.checkpoints import Misfit, must_reshard, read_state, resume, save
+from pipelines.data_only import naming
 from pipelines.engines import make_deepspeed
 from pipelines.figures import Diverged, latest
 from pipelines.fit_config import FitConfig
@@ -86,13 +87,16 @@ def train_worker(task: FitTask) -> Outcome:
 
 
 def begin(task: FitTask, device: torch.device, rank: int, world: int) -> Session:
-    """Return a worker's session: new, or where the latest checkpoint left it. Raises Misfit."""
+    """Return a worker's session: new, or where the latest checkpoint left it.
+
+    Raises Misfit for settings that do not fit it, UsageError for one that is more than data.
+    """
     import ray.train
 
     recipe, checkpoint = task.make_recipe(device, rank, world), ray.train.get_checkpoint()
     if checkpoint is None:
         return set_up(recipe, task.fit, device, make_deepspeed, freeze_deepspeed)
-    with checkpoint.as_directory() as folder:
+    with naming(checkpoint.path), checkpoint.as_directory() as folder:
         state = read_state(Path(folder))
         converts = must_reshard(state, world, task.fit.parallel.zero_stage)
         make_engine = partial(make_deepspeed, universal=converts)
