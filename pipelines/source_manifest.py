@@ -153,6 +153,9 @@ def _parquet_rows(local: str) -> Iterator[tuple[int, Values]]:
     try:
         file = pq.ParquetFile(local)
         _check_columns(file.schema_arrow.names)
+        for column in file.schema_arrow:
+            if _runs_code(column.type):
+                raise _Fault(f"got column {column.name!r} of type {column.type}, wanted one of Arrow's own types")
         number = 0
         for batch in file.iter_batches(_BATCH_ROWS):
             for values in batch.to_pylist():
@@ -160,6 +163,17 @@ def _parquet_rows(local: str) -> Iterator[tuple[int, Values]]:
                 yield number, {name: value for name, value in values.items() if not _is_missing(value)}
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise _Fault(f"got a file that cannot be read ({error}), wanted Parquet") from error
+
+
+def _runs_code(kind: pa.DataType) -> bool:
+    """Whether some Python decides what a type's values are: one of Ray Data's unpickles them."""
+    if isinstance(kind, pa.ExtensionType):
+        return True
+    if isinstance(kind, pa.BaseExtensionType):
+        return _runs_code(kind.storage_type)
+    if isinstance(kind, pa.DictionaryType):
+        return _runs_code(kind.value_type)
+    return any(_runs_code(kind.field(place).type) for place in range(kind.num_fields))
 
 
 def _csv_rows(local: str) -> Iterator[tuple[int, Values]]:

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -155,6 +155,18 @@ def test_what_is_wrong_with_a_list_is_one_line(tmp_path: Path, name: str, conten
 def test_what_is_wrong_with_a_table_is_one_line(tmp_path: Path, columns: dict, message: str) -> None:
     pq.write_table(pa.table(columns), tmp_path / "l.parquet")
     with pytest.raises(UsageError, match=f"^source.manifest: {message}"):
+        read(tmp_path / "l.parquet")
+
+
+@pytest.mark.parametrize("nest", [lambda t: t, pa.list_, lambda t: pa.struct({"a": t}), lambda t: pa.map_("string", t)])
+def test_a_column_that_ray_would_unpickle_is_refused_unread(
+    nest: Callable[[pa.DataType], pa.DataType], tmp_path: Path
+) -> None:
+    from ray.data._internal.object_extensions.arrow import ArrowPythonObjectType  # registers it, as ray.data does
+
+    columns = {"path": ["a"], "more": pa.nulls(1, nest(ArrowPythonObjectType()))}
+    pq.write_table(pa.table(columns), tmp_path / "l.parquet")
+    with pytest.raises(UsageError, match=r"got column 'more' of type .*pickled_object.*, wanted one of Arrow's own"):
         read(tmp_path / "l.parquet")
 
 
