@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipelines.arrow import compute
+from equivdm.errors import EquivdmError
+from pipelines.arrow import compute, runs_code
 from pipelines.delta_actions import ENTRIES
 
 _TEXTS = pa.map_(pa.string(), pa.string())
@@ -68,7 +69,10 @@ def read_head(filesystem: fsspec.AbstractFileSystem, paths: Sequence[str]) -> di
     found = dict[str, dict[str, Any]]()
     for path in paths:
         with filesystem.open(path, "rb") as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(_ROWS, columns=list(_HEAD)):
+            file = pq.ParquetFile(stream)
+            if any(runs_code(column.type) for column in file.schema_arrow):
+                raise EquivdmError(f"{path}: got types of Python's, wanted Arrow's own: find out who wrote it")
+            for batch in file.iter_batches(_ROWS, columns=list(_HEAD)):
                 said = {name: batch.column(name).drop_null().to_pylist() for name in _HEAD}
                 found |= {name: rows[0] for name, rows in said.items() if rows}
     return found

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equivdm.errors import UsageError
-from pipelines.arrow import compute
+from pipelines.arrow import compute, runs_code
 from pipelines.source_listing import TEXT, below, table_of
 
 LISTED = pa.schema([("path", TEXT), ("caption", TEXT), ("metadata", TEXT)])
@@ -154,7 +154,7 @@ def _parquet_rows(local: str) -> Iterator[tuple[int, Values]]:
         file = pq.ParquetFile(local)
         _check_columns(file.schema_arrow.names)
         for column in file.schema_arrow:
-            if _runs_code(column.type):
+            if runs_code(column.type):
                 raise _Fault(f"got column {column.name!r} of type {column.type}, wanted one of Arrow's own types")
         number = 0
         for batch in file.iter_batches(_BATCH_ROWS):
@@ -163,17 +163,6 @@ def _parquet_rows(local: str) -> Iterator[tuple[int, Values]]:
                 yield number, {name: value for name, value in values.items() if not _is_missing(value)}
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise _Fault(f"got a file that cannot be read ({error}), wanted Parquet") from error
-
-
-def _runs_code(kind: pa.DataType) -> bool:
-    """Whether some Python decides what a type's values are: one of Ray Data's unpickles them."""
-    if isinstance(kind, pa.ExtensionType):
-        return True
-    if isinstance(kind, pa.BaseExtensionType):
-        return _runs_code(kind.storage_type)
-    if isinstance(kind, pa.DictionaryType):
-        return _runs_code(kind.value_type)
-    return any(_runs_code(kind.field(place).type) for place in range(kind.num_fields))
 
 
 def _csv_rows(local: str) -> Iterator[tuple[int, Values]]:

@@ -275,3 +275,13 @@ def test_a_log_without_its_beginning_is_refused(tmp_path: Path) -> None:
     Path(tmp_path, "_delta_log", f"{0:020d}.json").unlink()
     with pytest.raises(EquivdmError, match="got a log without version 0 or a checkpoint"):
         log.snapshot()
+
+
+def test_a_checkpoint_that_python_would_have_to_read_is_refused(tmp_path: Path) -> None:
+    from ray.data._internal.object_extensions.arrow import ArrowPythonObjectType  # registers it, as ray.data does
+
+    log = log_in(tmp_path)
+    planted = pa.table({"protocol": pa.nulls(1, pa.struct({"minReaderVersion": ArrowPythonObjectType()}))})
+    pa.parquet.write_table(planted, tmp_path / "_delta_log" / f"{0:020d}.checkpoint.parquet")
+    with pytest.raises(EquivdmError, match=r"0\.checkpoint\.parquet: got types of Python's, wanted Arrow's own"):
+        log.write_checkpoint()
