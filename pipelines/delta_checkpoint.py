@@ -121,7 +121,7 @@ def _whole_file(filesystem: fsspec.AbstractFileSystem, path: str) -> Iterator[An
         with filesystem.open(path, "wb") as stream:
             yield stream
         return
-    partial = f"{os.path.dirname(os.path.dirname(path))}/{uuid4().hex}.partial"
+    partial = f"{path}.{uuid4().hex}.partial"
     with filesystem.open(partial, "wb") as stream:
         yield stream
     os.replace(partial, path)

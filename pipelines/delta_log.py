@@ -9,22 +9,19 @@ A commit writes the file of the next version if it is not there: of two that sta
 
 import itertools
 import json
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, cast
-from uuid import uuid4
 
 import fsspec
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 
 from equivdm.errors import EquivdmError
 from pipelines import delta_checkpoint
 from pipelines.arrow import compute
 from pipelines.delta_actions import READER, WRITER, Action, Said, data_files, now_ms, said
+from pipelines.exclusive import create
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class DeltaLog:
         """
         about = {"timestamp": now_ms(), "operation": "WRITE", "operationParameters": {"mode": "Append"}}
         lines = [{"commitInfo": about | {"engineInfo": "equivdm"}}, *actions]
-        self._create(self._path(version), "".join(json.dumps(line) + "\n" for line in lines).encode())
+        create(self.filesystem, self._path(version), "".join(json.dumps(line) + "\n" for line in lines).encode())
 
     def write_checkpoint(self) -> None:
         """Write what the log says now into one file, so that reading it does not begin at version 0."""
@@ -152,20 +149,6 @@ class DeltaLog:
     def _path(self, version: int) -> str:
         return f"{self.folder}/_delta_log/{version:020d}.json"
 
-    def _create(self, path: str, data: bytes) -> None:
-        """Write a file that is not there; readers see all of it or nothing."""
-        if not isinstance(self.filesystem, LocalFileSystem):
-            _create_object(self.filesystem, path, data)
-            return
-        partial = f"{self.folder}/{uuid4().hex}.partial"
-        self.filesystem.makedirs(os.path.dirname(path), exist_ok=True)
-        try:
-            self.filesystem.pipe_file(partial, data)
-            os.link(partial, path)
-        finally:
-            with suppress(FileNotFoundError):
-                os.remove(partial)
-
 
 def replaced(paths: Collection[str]) -> list[str]:
     """Return the commits and checkpoints among a log's files that come before the newest checkpoint among them."""
@@ -191,13 +174,3 @@ def _checkpoints(paths: Iterable[str]) -> dict[int, list[str]]:
     for match in filter(None, map(_CHECKPOINT.fullmatch, sorted(paths))):
         found.setdefault(int(match[1]), {})[match[0]] = int(match[2] or 1)
     return {version: list(parts) for version, parts in found.items() if {len(parts)} == set(parts.values())}
-
-
-def _create_object(filesystem: fsspec.AbstractFileSystem, path: str, data: bytes) -> None:
-    try:
-        filesystem.pipe_file(path, data, mode="create")
-    except OSError as error:
-        answer = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
-        if answer == "ConditionalRequestConflict":  # of two at the same moment S3 refuses one so
-            raise FileExistsError(path) from error
-        raise

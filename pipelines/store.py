@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -18,6 +18,7 @@ from botocore.utils import parse_timestamp
 from fsspec.implementations.local import LocalFileSystem
 
 from equivdm.errors import UsageError
+from pipelines.exclusive import create
 from pipelines.patience import CLIENT_FAULTS
 from pipelines.settings import AccessConfig, StoreConfig
 from pipelines.tables import Table
@@ -172,11 +173,17 @@ def open_folder(place: str) -> Store:
 
 
 def open_store(config: StoreConfig) -> Store:
-    """Open the store, and prove by a small file that it can be written.
+    """Open the store, and prove by small files that it can be written, and that a second writer of a file is refused.
 
-    Raises UsageError where it cannot: better before a night of computing than after it.
+    Raises UsageError where that is not so: better before a night of computing than after it.
     """
-    return writable_folder(config.root, "store.root")
+    store = writable_folder(config.root, "store.root")
+    if why := _not_exclusive(store):
+        raise UsageError(
+            f"store.root: got {config.root!r}, where {why}; wanted a disk with hard links, or an S3 server that "
+            "knows conditional writes (If-None-Match): without these two runs would lose what they commit"
+        )
+    return store
 
 
 def writable_folder(place: str, setting: str) -> Store:
@@ -194,3 +201,19 @@ def writable_folder(place: str, setting: str) -> Store:
             "wanted a folder or an s3:// prefix that this user may write to"
         ) from error
     return store
+
+
+def _not_exclusive(store: Store) -> str:
+    """Say why commits are not safe here; nothing where a file that is there is refused to a second writer."""
+    probe = store.path(f".write-probe-{uuid4().hex}")
+    try:
+        create(store.filesystem, probe, b"equivdm")
+        create(store.filesystem, probe, b"equivdm")
+    except FileExistsError:
+        return ""
+    except STORE_FAULTS as error:
+        return f"no file can be made by one writer only ({error})"
+    finally:
+        with suppress(FileNotFoundError):
+            store.filesystem.rm_file(probe)
+    return "two writers can make the same file"

@@ -19,6 +19,9 @@ FAULTS = ("error_500", "slow_down_503", "stall", "short_body", "reset", "applied
 `conflict_409`, of two writers at the same moment, which is no fault of the store."""
 
 
+CONDITION = "If-None-Match"
+
+
 @dataclass
 class Weather:
     """Which share of requests goes wrong, and how; the same seed gives the same weather for the same requests."""
@@ -30,6 +33,8 @@ class Weather:
     at_most: float = float("inf")
     """Faults after which the weather clears by itself."""
     stall_s: float = 0.5
+    conditional: bool = True
+    """Whether the server knows conditional writes; one that does not makes a file that is there anew."""
     seed: int = 0
     seen: Counter[str] = field(default_factory=Counter)
     """Faults so far, by kind; `ok` for the rest."""
@@ -87,7 +92,8 @@ class Proxy(BaseHTTPRequestHandler):
     def ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """Return the server's own status, headers and body."""
         connection = HTTPConnection(str(self.target.hostname), self.target.port, timeout=60)
-        connection.request(self.command, self.path, body, dict(self.headers.items()))
+        headers = {name: value for name, value in self.headers.items() if self.weather.conditional or name != CONDITION}
+        connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
         data = answer.read()
         connection.close()

@@ -1,5 +1,7 @@
 """Stores in a folder and on S3 behave alike, and one that cannot be written says so at once."""
 
+import errno
+import os
 import pickle
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from equivdm.errors import UsageError
 from pipelines.settings import SourceConfig, StoreConfig
 from pipelines.sources import list_videos
 from pipelines.store import Store, open_store, open_url
+from tests.faulty_s3 import Weather, faulty_s3
 
 
 def test_a_file_put_into_the_store_comes_back(store: Store, tmp_path: Path) -> None:
@@ -90,3 +93,27 @@ def test_a_server_out_of_reach_is_one_line_too(monkeypatch: pytest.MonkeyPatch, 
         open_store(StoreConfig(root="s3://videos/a"))
     with pytest.raises(UsageError, match=r"^source.root: got 's3://videos/a', which cannot be listed .*127.0.0.1:9"):
         list_videos(SourceConfig(root="s3://videos/a"))
+
+
+def test_a_server_that_refuses_no_second_writer_is_refused(
+    s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"s3://videos/exclusive/{tmp_path.name}"
+    with faulty_s3(s3_endpoint, Weather(conditional=False)) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        with pytest.raises(UsageError, match=r"got 's3://.*', where two writers can make the same file; wanted"):
+            open_store(StoreConfig(root=root))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    assert open_store(StoreConfig(root=root)).filesystem.find(f"videos/exclusive/{tmp_path.name}") == []
+
+
+def test_a_disk_without_hard_links_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: str) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(
+        UsageError, match=r"no file can be made by one writer only \(.*not permitted\); wanted a disk with"
+    ):
+        open_store(StoreConfig(root=str(tmp_path / "store")))
+    assert list((tmp_path / "store").iterdir()) == []
