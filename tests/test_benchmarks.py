@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import noise as benchmark
-from benchmarks import preprocess, scaling, seams, sizing, training
+from benchmarks import preprocess, scaling, seams, sizing, table_log, training
 from benchmarks.cpu import CpuSeconds
 from benchmarks.figures import Figure, run_python
 from equivdm.backbones.tiny.codec import TinyCodec
@@ -108,6 +108,12 @@ def test_every_case_of_training_runs_at_small_sizes(case: str) -> None:
     (figure,) = training.measure(case, quick=True)
     assert figure.wanted is not None
     assert figure.measured > 0
+
+
+def test_a_log_is_measured_beside_the_librarys() -> None:
+    memory, seconds = table_log.measure(1_000)
+    assert seconds.measured > 0
+    assert "bytes" in memory.floor
 
 
 @pytest.mark.ray
