@@ -48,11 +48,13 @@ def show(figures: Sequence[Figure]) -> None:
     Console(width=160, highlight=False).print(table)
 
 
-# Not ru_maxrss: that of a child begins with the size of the process that it was forked from.
-_TELL_PEAK = """
-from pathlib import Path
-print(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
-"""
+def peak_gib() -> float:
+    """Return the largest resident set of this process so far. Not ru_maxrss: that begins with the parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 2**20
+
+
+_TELL_PEAK = "from benchmarks.figures import peak_gib; print(peak_gib())"
 
 
 @dataclass(frozen=True)
@@ -77,4 +79,4 @@ def run_python(code: str, *arguments: str, cpus: int = 2) -> Ran:
     if child.wait():
         raise RuntimeError(f"got exit status {child.returncode} from {code!r}; what it says is above")
     *lines, peak = output.splitlines()
-    return Ran(time.monotonic() - started, int(peak) / 2**20, "\n".join(lines))
+    return Ran(time.monotonic() - started, float(peak), "\n".join(lines))

@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from benchmarks.figures import CPUS, Figure, run_python, show
+from benchmarks.figures import CPUS, Figure, peak_gib, run_python, show
 from benchmarks.stand_in import StandIn, run_stand_ins
+from pipelines.intake import SESSION
 from pipelines.ray_session import ray_session
 from pipelines.settings import RayConfig, Resources
 
@@ -45,31 +46,30 @@ from pipelines.allocator import lean_arrow
 lean_arrow()  # as `equivdm` does
 from benchmarks.scaling import drive
 
-print(drive(Path(sys.argv[1]), int(sys.argv[2])))
+print(*drive(Path(sys.argv[1]), int(sys.argv[2])))
 """
 
 
-def drive(place: Path, items: int) -> float:
-    """Run items that take no time on 16 workers; return the seconds of the run, Ray's start left out."""
-    stages = [StandIn(0.0, Resources(cpus=len(CPUS) / 16))]
+def drive(place: Path, items: int) -> tuple[float, float, float]:
+    """Run items that take no time on 16 workers.
+
+    Return the seconds of the run, Ray's start left out, and the process's peak of memory (GiB) when the first execution
+    of Ray Data had ended, and when all had.
+    """
+    stages, peaks = [StandIn(0.0, Resources(cpus=len(CPUS) / 16))], list[float]()
     with ray_session(RAY):
         run_stand_ins(place / "warm", 32, stages, RAY)
-        return run_stand_ins(place / "run", items, stages, RAY)
+        seconds = run_stand_ins(place / "run", items, stages, RAY, lambda: peaks.append(peak_gib()))
+    return seconds, peaks[min(1, len(peaks) - 1)], peak_gib()
 
 
-def driver(place: Path, few: int, many: int) -> list[Figure]:
-    """Measure what one more item costs the driver in memory, and all of it in time, from runs of two sizes."""
-    small, large = (run_python(_CALL, str(place / str(items)), str(items)) for items in (few, many))
-    kib = (large.peak_gib - small.peak_gib) * 2**20 / (many - few)
-    seconds = (float(large.output.split()[-1]) - float(small.output.split()[-1])) / (many - few)
+def driver(place: Path, items: int) -> list[Figure]:
+    """Measure what one more item costs the driver in memory, after those of one execution, and all of it in time."""
+    seconds, first, last = map(float, run_python(_CALL, str(place), str(items)).output.split()[-3:])
+    kib, floor = (last - first) * 2**20 / max(1, items - SESSION), f"{first:.3f} GiB, then {last:.3f}"
     return [
-        Figure("b", f"driver's memory, KiB an item ({few:,} to {many:,} items)", kib, 1),
-        Figure(
-            "b",
-            "items of no length a second, one step each, 16 workers",
-            1 / seconds,
-            floor=f"{small.peak_gib:.2f} GiB",
-        ),
+        Figure("b", f"driver's memory, KiB an item ({SESSION:,} to {items:,} items)", kib, 1, floor=floor),
+        Figure("b", "items of no length a second, one step each, 16 workers", items / seconds),
     ]
 
 
@@ -82,7 +82,7 @@ def measure(only: str, quick: bool) -> list[Figure]:
             if case == "a":
                 figures += efficiency(place, (1, 2), 0.05, 4, 1) if quick else efficiency(place, (2, 16), 1.0, 30, 3)
             else:
-                figures += driver(place, 20, 60) if quick else driver(place, 20_000, 60_000)
+                figures += driver(place, 60 if quick else 60_000)
     return figures
 
 

@@ -4,7 +4,7 @@ Items, waves, retries, receipts, commits and the record are those of every job; 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipelines.batch import Items, Work, run_items
 from pipelines.config import PreprocessJob
 from pipelines.identity import item_key
+from pipelines.intake import SESSION
 from pipelines.record import Draft, recording
 from pipelines.settings import RayConfig, Resources, SourceConfig, StoreConfig
 from pipelines.steps import put, settle, spread_in_turn, step
@@ -26,8 +27,8 @@ from pipelines.tally import Reporter
 if TYPE_CHECKING:
     import ray.data
 
-BATCH = 100_000
-"""Items that are made at once."""
+BATCH = SESSION
+"""Items that are made at once: those of one execution, so that the next are asked for when it has ended."""
 
 FRAMES = 17
 
@@ -40,9 +41,12 @@ class StandIn:
     resources: Resources
 
 
-def run_stand_ins(place: Path, items: int, stages: Sequence[StandIn], ray: RayConfig) -> float:
+def run_stand_ins(
+    place: Path, items: int, stages: Sequence[StandIn], ray: RayConfig, asked: Callable[[], object] = list
+) -> float:
     """Run a job of such stages over so many items, in the Ray session that is open or its own; return its seconds.
 
+    `asked` is called whenever a batch of items is asked for.
     Raises RuntimeError where an item does not end as it should.
     """
     job = PreprocessJob(source=SourceConfig(root=str(place)), store=StoreConfig(root=str(place / "store")), ray=ray)
@@ -51,7 +55,7 @@ def run_stand_ins(place: Path, items: int, stages: Sequence[StandIn], ray: RayCo
     with recording(store, Draft("preprocess", job)) as draft:
         steps = {_name(number): stage.resources for number, stage in enumerate(stages)}
         work = Work(store.table("clips"), partial(_pipeline, stages=stages, store=store), steps)
-        summary = run_items(draft, "stand-ins", _items(items, draft.run), work)
+        summary = run_items(draft, "stand-ins", _items(items, draft.run, asked), work)
     seconds = time.monotonic() - started
     if summary.counts["done"] != items:
         raise RuntimeError(f"got {summary.counts}, {summary.failures[:1]}, wanted {items} done")
@@ -86,12 +90,13 @@ def _name(number: int) -> str:
     return f"stage_{number}"
 
 
-def _items(count: int, run: str) -> Items:
+def _items(count: int, run: str, asked: Callable[[], object]) -> Items:
     """Name so many items, with columns as windows have them."""
     keys = pa.array([item_key(run, number) for number in range(count)], pa.string())
 
     def batches() -> Iterator[pa.Table]:
         for first in range(0, count, BATCH):
+            asked()
             yield _windows(keys.slice(first, BATCH), first)
 
     return Items(keys, batches)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from equivdm.errors import ItemError
 from pipelines.bars import Stages
-from pipelines.batch import WAVE, commit_stream
+from pipelines.batch import WAVE, execute
 from pipelines.intake import intakes
 from pipelines.record import Draft
 from pipelines.settings import Resources
@@ -43,9 +43,8 @@ def probe_videos(
         waves = (unknown.slice(start, WAVE).to_pylist() for start in range(0, len(unknown), WAVE))
         crash = ItemError("the process that probed it died; see Ray's logs")
         for intake in intakes(chain.from_iterable(waves), draft.resources.cpus):
-            probed = spread(intake.dataset(), probe, resources, table=table, reporter=reporter, **arguments)
-            with intake:
-                commit_stream(probed, table, draft, stages, back=intake.back)
+            common = {"table": table, "reporter": reporter, **arguments}
+            execute(spread(intake.dataset(), probe, resources, **common), intake, table, draft, stages)
             table.append([lost(crash, video) for video in intake.lost])
 
 
