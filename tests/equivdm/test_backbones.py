@@ -218,7 +218,7 @@ def test_identity_needs_no_torch() -> None:
 
 
 geometries = st.builds(Geometry, st.just(16), st.integers(1, 16), st.integers(1, 8), st.booleans())
-some = settings(deadline=None, max_examples=60, derandomize=True)
+some = settings(max_examples=60, derandomize=True)
 
 
 @some

@@ -37,7 +37,7 @@ layouts = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(layouts, st.sampled_from([torch.float32, torch.bfloat16]))
 def test_windows_that_agree_come_out_as_they_are(layout, dtype: torch.dtype) -> None:
     spans, geometry = lay_spans(*layout), layout[-1]
@@ -47,7 +47,7 @@ def test_windows_that_agree_come_out_as_they_are(layout, dtype: torch.dtype) -> 
     assert all(chunk.shape[2] for chunk in chunks)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(layouts)
 def test_every_frame_is_a_mean_of_the_windows_that_hold_it(layout) -> None:
     """Window n is one where m = n and nothing elsewhere: the blend is its weight in every frame."""

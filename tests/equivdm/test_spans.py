@@ -26,7 +26,7 @@ def layouts(draw: st.DrawFn) -> tuple[int, int, int, Geometry]:
     return draw(st.integers(1, 120)), length, draw(st.integers(0, length - geometry.time_stride)), geometry
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(layouts())
 def test_every_frame_is_in_a_window_and_the_last_window_ends_with_the_shot(layout) -> None:
     frames, length, _, geometry = layout
@@ -40,7 +40,7 @@ def test_every_frame_is_in_a_window_and_the_last_window_ends_with_the_shot(layou
     ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(layouts())
 def test_windows_are_in_step_with_the_latent_grid(layout) -> None:
     _, length, _, geometry = layout
@@ -50,7 +50,7 @@ def test_windows_are_in_step_with_the_latent_grid(layout) -> None:
     assert {span.frames for span in spans} == {length} or len(spans) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(layouts())
 def test_neighbours_share_the_least_number_of_frames_and_the_last_no_less(layout) -> None:
     _, length, overlap, geometry = layout
@@ -60,7 +60,7 @@ def test_neighbours_share_the_least_number_of_frames_and_the_last_no_less(layout
     assert all(length > each >= least for each in shared)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(layouts())
 def test_a_short_shot_has_one_window_the_shortest_that_holds_it(layout) -> None:
     frames, length, _, geometry = layout
@@ -72,7 +72,7 @@ def test_a_short_shot_has_one_window_the_shortest_that_holds_it(layout) -> None:
         assert spans[0].frames <= length
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(layouts())
 def test_pieces_part_the_frames_and_a_window_is_made_of_whole_ones_and_the_last_one_s_beginning(layout) -> None:
     spans = lay_spans(*layout)
@@ -84,7 +84,7 @@ def test_pieces_part_the_frames_and_a_window_is_made_of_whole_ones_and_the_last_
         assert list(under) == [n for n, piece in enumerate(pieces) if set(piece) & set(range(span.start, span.stop))]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(layouts())
 def test_seams_are_real_steps_that_lead_over_every_start_but_the_first(layout) -> None:
     spans, frames = lay_spans(*layout), layout[0]

@@ -27,7 +27,7 @@ def drawn(order: Order, batch: int, count: int) -> list[list[str]]:
     return [[order.key(number, slot) for slot in range(batch)] for number in range(count)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @CASES
 def test_a_batch_holds_one_size_and_depends_on_its_number_alone(
     seed: int, batch: int, counts: list[int], number: int
@@ -42,7 +42,7 @@ def test_a_batch_holds_one_size_and_depends_on_its_number_alone(
     assert drawn(again, batch, number) == batches
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @CASES
 def test_every_clip_comes_once_a_pass_and_buckets_keep_step(
     seed: int, batch: int, counts: list[int], epochs: int
@@ -58,7 +58,7 @@ def test_every_clip_comes_once_a_pass_and_buckets_keep_step(
         assert sum(times) == epochs * count // batch * batch  # after an epoch all buckets are at its end, to a batch
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.integers(1, 9), st.integers(1, 12), st.integers(0, 30))
 def test_clips_of_one_size_come_in_the_order_of_one_shuffled_row(
     seed: int, batch: int, count: int, number: int
@@ -71,7 +71,7 @@ def test_clips_of_one_size_come_in_the_order_of_one_shuffled_row(
         assert Order(seed, batch, clips([count])).key(number, slot) == row[place]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @CASES
 def test_all_other_clips_of_the_size_can_stand_in(seed: int, batch: int, counts: list[int], number: int) -> None:
     sizes = clips(counts)

@@ -24,7 +24,7 @@ from pipelines.tally import SKIPPED, Reporter, Sums, start_tally
 
 STARTED = datetime(2026, 11, 23, 1, 12, 4, tzinfo=UTC)
 COUNTS = {"inputs": 10, "done": 6, "filtered": 1, "quarantined": 2, "pending": 1, "new": 8}
-some = settings(deadline=None, max_examples=60, derandomize=True)
+some = settings(max_examples=60, derandomize=True)
 
 
 def stage(name: str = "motion", seconds: float = 40.0, **reserves: float) -> StageRecord:

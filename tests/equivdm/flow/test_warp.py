@@ -80,7 +80,7 @@ def test_wrong_arguments_are_refused() -> None:
 
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6))
 FIELDS = SIZES.flatmap(lambda size: arrays(np.float32, (*size, 2), elements=st.floats(-4, 4, width=16)))
-some = settings(deadline=None, max_examples=30, derandomize=True)
+some = settings(max_examples=30, derandomize=True)
 
 
 def sampled(picture: np.ndarray, x: float, y: float) -> float:

@@ -66,7 +66,7 @@ def test_pairs_of_different_clips_are_refused() -> None:
 
 
 values = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
-some = settings(deadline=None, max_examples=40, derandomize=True)
+some = settings(max_examples=40, derandomize=True)
 
 
 @some

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from equivdm.noise.columns import pack, unpack
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.lists(arrays(np.int32, st.integers(0, 50)), max_size=5))
 def test_any_columns_come_back(columns: list[np.ndarray]) -> None:
     again = unpack(pack(columns, 3), 3)

@@ -69,7 +69,7 @@ def test_each_axis_has_its_own_limit() -> None:
     assert is_wild(constant(flow), (3, 4))
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(x=st.floats(0, 7.99), y=st.floats(0, 5.99), seed=st.integers(0, 99))
 def test_within_one_motion_the_flow_is_interpolated(x: float, y: float, seed: int) -> None:
     """Against the textbook's formula in float64; weights have 14 bits."""
@@ -142,7 +142,7 @@ def test_parts_of_a_table_move_as_the_whole() -> None:
     np.testing.assert_array_equal(counts[0], counts[1])
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(height=st.integers(1, 500), width=st.integers(1, 500), rows=st.integers(1, 64), columns=st.integers(1, 64))
 def test_places_are_exact(height: int, width: int, rows: int, columns: int) -> None:
     """Integer division in Python's whole numbers, at the borders of blocks and one step before them."""

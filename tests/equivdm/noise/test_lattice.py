@@ -12,7 +12,7 @@ lattices = st.builds(
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.integers(1, 9),
 )
-some = settings(deadline=None, max_examples=40, derandomize=True)
+some = settings(max_examples=40, derandomize=True)
 
 
 @some

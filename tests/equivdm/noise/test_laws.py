@@ -81,7 +81,7 @@ def test_channels_and_seeds_are_uncorrelated(motion: str) -> None:
         assert abs(np.mean(noise * np.roll(noise, lag, axis))) < SIGMAS / np.sqrt(noise.size), (axis, lag)
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),
@@ -126,7 +126,7 @@ def test_a_mixed_draw_is_the_mix_of_its_parts() -> None:
     np.testing.assert_array_equal(plan.noise(4, 3, beta=0.7), parts)
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(seed=st.integers(0, 1 << 30), per_cell=st.integers(1, 8))
 def test_whatever_happens_no_cell_is_empty_and_the_plan_comes_back(seed: int, per_cell: int) -> None:
     """Turns and zooms, waves, and halves that part or meet, one after another; with the check, a mask, or neither."""

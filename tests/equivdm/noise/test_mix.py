@@ -17,7 +17,7 @@ def test_its_ends_are_the_two_noises() -> None:
     np.testing.assert_array_equal(mix(ONE, OTHER, 0.0), OTHER)
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(st.floats(0, 1))
 def test_shares_lie_on_the_unit_circle(beta: float) -> None:
     """Variances add up to 1: what the first noise brings is beta, what the second brings is the rest."""

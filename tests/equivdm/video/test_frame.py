@@ -27,7 +27,7 @@ def scales(found: Fit) -> tuple[float, float]:
     return found.inner.rows / found.part.rows, found.inner.columns / found.part.columns
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     display=st.tuples(SIDES, SIDES), rule=RULES, output=OUTPUTS, multiple=st.sampled_from([2, 8, 16]), data=st.data()
 )

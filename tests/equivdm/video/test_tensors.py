@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from equivdm.video.tensors import to_frames, to_model_range
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(arrays(np.uint8, st.tuples(*[st.integers(1, 4)] * 3, st.just(3))))
 def test_any_video_comes_back_bit_for_bit(frames: np.ndarray) -> None:
     video = to_model_range(frames)

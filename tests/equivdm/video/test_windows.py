@@ -107,7 +107,7 @@ clips = st.builds(
     stride=st.none() | st.integers(1, 7),
     max_windows=st.none() | st.integers(1, 4),
 )
-some = settings(deadline=None, max_examples=60, derandomize=True)
+some = settings(max_examples=60, derandomize=True)
 
 
 @some

@@ -66,7 +66,7 @@ def test_colours_come_back(chart: np.ndarray, tmp_path: Path, codec: str) -> Non
     assert np.abs(back[middle].astype(int) - RGB).max() <= 4
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(size=st.tuples(st.integers(1, 40), st.integers(1, 40)), count=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
 def test_lossless_is_exact(
     tmp_path_factory: pytest.TempPathFactory, size: tuple[int, int], count: int, seed: int
@@ -103,7 +103,7 @@ BASES = [Fraction(1, 90000), Fraction(1, 1000), Fraction(1001, 30000), Fraction(
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     steps=st.lists(st.integers(1, 2000), min_size=1, max_size=12),
     first=st.integers(0, 3000),
