@@ -49,6 +49,9 @@ _HEAD = {
     ),
 }
 
+_HEAD_COLUMNS = ("protocol.minReaderVersion", "metaData.id")
+"""Columns that are null in all other rows."""
+
 _SCHEMA = pa.schema({"add": _ADD, **_HEAD})
 
 _ROWS = 16_384
@@ -72,10 +75,19 @@ def read_head(filesystem: fsspec.AbstractFileSystem, paths: Sequence[str]) -> di
             file = pq.ParquetFile(stream)
             if any(runs_code(column.type) for column in file.schema_arrow):
                 raise EquivdmError(f"{path}: got types of Python's, wanted Arrow's own: find out who wrote it")
-            for batch in file.iter_batches(_ROWS, columns=list(_HEAD)):
+            groups = [place for place in range(file.num_row_groups) if _tells_of_whole(file.metadata.row_group(place))]
+            for batch in file.iter_batches(_ROWS, groups, columns=list(_HEAD)) if groups else ():
                 said = {name: batch.column(name).drop_null().to_pylist() for name in _HEAD}
                 found |= {name: rows[0] for name, rows in said.items() if rows}
     return found
+
+
+def _tells_of_whole(group: pq.RowGroupMetaData) -> bool:
+    """Whether a row group may say something of the table as a whole: one or two of thousands do."""
+    columns = [group.column(place) for place in range(group.num_columns)]
+    heads = [column for column in columns if column.path_in_schema in _HEAD_COLUMNS]
+    told = [column.statistics for column in heads]
+    return any(each is None or not each.has_null_count or each.null_count < group.num_rows for each in told)
 
 
 def write(

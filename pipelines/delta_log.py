@@ -10,7 +10,7 @@ A commit writes the file of the next version if it is not there: of two that sta
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -55,6 +55,8 @@ class Snapshot(NamedTuple):
     """After the checkpoint."""
     since: Said
     """What these say."""
+    head: Mapping[str, Action]
+    """The table's `protocol` and `metaData`."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,13 @@ class DeltaLog:
         if versions and not checkpoints and min(versions):
             raise EquivdmError(f"table {self.table}: got a log without version 0 or a checkpoint, wanted the whole log")
         after = list(itertools.takewhile(versions.__contains__, itertools.count(first)))
-        since = self._checked(said(self._texts([self._path(version) for version in after])))
-        return Snapshot(first - 1 + len(after), checkpoints.get(first - 1, []), len(after), since)
+        since, checkpoint = (
+            said(self._texts([self._path(version) for version in after])),
+            checkpoints.get(first - 1, []),
+        )
+        head = {**delta_checkpoint.read_head(self.filesystem, checkpoint), **since.head}
+        self._check(head)
+        return Snapshot(first - 1 + len(after), checkpoint, len(after), since, head)
 
     def files(self, at: Snapshot | None = None) -> Iterator[pa.Table]:
         """Yield the data files of a snapshot, or of now, as `FILES` has them, part by part."""
@@ -89,7 +96,9 @@ class DeltaLog:
         bodies = list[bytes]()
         while (body := self._body(version + len(bodies) + 1)) is not None:
             bodies.append(body)
-        return version + len(bodies), self._checked(said(bodies))
+        found = said(bodies)
+        self._check(found.head)
+        return version + len(bodies), found
 
     def commit(self, version: int, actions: Sequence[Action]) -> None:
         """Write a version. Raises FileExistsError where it is there already.
@@ -104,8 +113,7 @@ class DeltaLog:
     def write_checkpoint(self) -> None:
         """Write what the log says now into one file, so that reading it does not begin at version 0."""
         at = self.snapshot()
-        head = {**delta_checkpoint.read_head(self.filesystem, at.checkpoint), **at.since.head}
-        delta_checkpoint.write(self.filesystem, self.folder, at.version, head, self._entries(at))
+        delta_checkpoint.write(self.filesystem, self.folder, at.version, at.head, self._entries(at))
 
     def _entries(self, at: Snapshot) -> Iterator[pa.Table]:
         for path in at.checkpoint:
@@ -135,16 +143,15 @@ class DeltaLog:
         except FileNotFoundError:
             return None
 
-    def _checked(self, found: Said) -> Said:
+    def _check(self, head: Mapping[str, Action]) -> None:
         """Raise EquivdmError for a table that this project would read wrong."""
-        protocol, about = (found.head.get(kind) or {} for kind in ("protocol", "metaData"))
+        protocol, about = (head.get(kind) or {} for kind in ("protocol", "metaData"))
         got = protocol.get("minReaderVersion", READER), protocol.get("minWriterVersion", WRITER)
         if got > (READER, WRITER) or about.get("partitionColumns"):
             raise EquivdmError(
                 f"table {self.table}: got a Delta table for readers {got[0]} and writers {got[1]}, wanted {READER} and "
                 f"{WRITER}, without partitions: another program has changed it; copy its rows into a new store"
             )
-        return found
 
     def _path(self, version: int) -> str:
         return f"{self.folder}/_delta_log/{version:020d}.json"

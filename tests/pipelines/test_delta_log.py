@@ -259,12 +259,22 @@ def changes() -> Iterator[Action]:
     yield {"metaData": {**creation(LOOKS)[1]["metaData"], "partitionColumns": ["run"]}}
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
 @pytest.mark.parametrize("change", [*changes()])
-def test_a_table_that_another_program_has_changed_is_refused(store: Store, change: Action) -> None:
+def test_a_table_that_another_program_has_changed_is_refused(
+    store: Store, change: Action, checkpoint: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks = store.table("looks")
     parts(looks, "a")
-    DeltaLog("looks", looks.folder, looks.filesystem).commit(1, [change])
-    for each in (looks, replace(store, _tables={}).table("looks")):
+    log = DeltaLog("looks", looks.folder, looks.filesystem)
+    log.commit(1, [change])
+    if checkpoint:
+        with monkeypatch.context() as other:
+            other.setattr(DeltaLog, "_check", lambda *_: None)
+            log.write_checkpoint()
+        store.filesystem.rm_file(f"{looks.folder}/_delta_log/{0:020d}.json")
+        store.filesystem.rm_file(f"{looks.folder}/_delta_log/{1:020d}.json")
+    for each in ([] if checkpoint else [looks]) + [replace(store, _tables={}).table("looks")]:
         with pytest.raises(EquivdmError, match=r"table looks: got a Delta table for readers .*wanted 1 and 2, without"):
             parts(each, "b")
 
