@@ -137,7 +137,7 @@ class Cluster:
         name, address = f"node-{self.started}", f"{self.subnet}.{self.started + 1}"
         folder = self.folder / name
         (folder / "ray").mkdir(parents=True)
-        (folder / "hosts").write_text(f"127.0.0.1 localhost\n{address} {name}\n")
+        (folder / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")  # as Debian has it
         ray = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats"]
         limits = ["--num-cpus=1", f"--object-store-memory={150 * 2**20}"]
         start = [*ray, *role, *limits, f"--node-ip-address={address}"]

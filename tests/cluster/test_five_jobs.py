@@ -102,7 +102,7 @@ def submit_and_strike(cluster: Nodes, verb: str, *more: str) -> str:
     return log
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3000)
 def test_five_jobs_that_lose_a_node_each_end_right(network: Network, cluster: Nodes, videos: Path) -> None:
     assert len(addresses(cluster)) == (1 if network is LOOPBACK else 3)
 
