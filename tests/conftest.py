@@ -1,18 +1,17 @@
 """Fixtures that every test may use."""
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 from hypothesis import settings
-from moto.server import ThreadedMotoServer
 
 from pipelines import store
 from pipelines.ray_session import ray_session
 from pipelines.settings import RayConfig
+from tests.s3_server import s3_server
 
 # Before anything imports triton: these tests run its kernels in Python. `make gpu-check` runs them on a GPU.
 os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -34,20 +33,9 @@ def assets() -> Path:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """An S3 server on loopback; the usual AWS_* variables point to it for the whole session."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_REGION", "us-east-1")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with s3_server() as endpoint:
         boto3.client("s3").create_bucket(Bucket="videos")
-        yield f"http://127.0.0.1:{port}"
-    server.stop()
+        yield endpoint
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,26 @@ TOKEN = "a-token-that-only-this-test-knows-0123456789"
 
 
 @dataclass(frozen=True)
+class Network:
+    """Where nodes meet."""
+
+    outside: str
+    """Address at which they reach the process of the tests."""
+    starter: Sequence[str]
+    """Command that starts as many workers as its last argument says, and a head; see `serve`."""
+
+
+LOOPBACK = Network("127.0.0.1", (sys.executable, "-m", "tests.cluster.nodes"))
+
+
+@dataclass(frozen=True)
 class Nodes:
     """The cluster, as a test sees it."""
 
     address: str
     """Of the job server."""
     logs: Path
-    """Folder of Ray's own logs."""
+    """Folder that has Ray's own logs."""
     process: subprocess.Popen[str]
     environment: Mapping[str, str]
     """Of somebody who knows the token."""
@@ -48,15 +61,14 @@ class Nodes:
 
 
 @contextmanager
-def nodes(workers: int, **environment: str) -> Iterator[Nodes]:
-    """Give a cluster of a head and so many workers, of one CPU each; the job server listens on loopback."""
+def nodes(workers: int, network: Network = LOOPBACK, **environment: str) -> Iterator[Nodes]:
+    """Give a cluster of a head and so many workers, of one CPU each."""
     # Jobs run `python`, as on a cluster's nodes: the one that runs the tests.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     known = {**os.environ, **environment, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     known["RAY_raylet_start_wait_time_s"] = "120"  # 60 by default: several nodes start at once on few CPUs
-    command = [sys.executable, "-m", "tests.cluster.nodes", str(workers)]
     with subprocess.Popen(
-        command, cwd=ROOT, env=known, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [*network.starter, str(workers)], cwd=ROOT, env=known, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout
         try:
@@ -77,12 +89,21 @@ def main(workers: int) -> None:
     added = [cluster.add_node(**_node()) for _ in range(workers)]
     cluster.wait_for_nodes()
     head_node = cluster.head_node
-    _say(json.dumps({"address": f"http://{head_node.webui_url}", "logs": head_node.get_logs_dir_path()}))
-    for _ in sys.stdin:
+
+    def strike() -> None:
         cluster.remove_node(added.pop(0), allow_graceful=False)
         added.append(cluster.add_node(**_node()))
-        _say("struck")
+
+    serve(f"http://{head_node.webui_url}", Path(head_node.get_logs_dir_path()), strike)
     cluster.shutdown()
+
+
+def serve(address: str, logs: Path, strike: Callable[[], None]) -> None:
+    """Say where the job server and the logs are, and strike at each line of standard input, until it closes."""
+    _say(json.dumps({"address": address, "logs": str(logs)}))
+    for _ in sys.stdin:
+        strike()
+        _say("struck")
 
 
 def _node() -> dict[str, Any]:

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import boto3
 import pytest
+import requests
 from ray.job_submission import JobSubmissionClient
 
 from pipelines.clips import select_clips
 from pipelines.models import newest_model
 from pipelines.settings import SelectConfig, StoreConfig
 from pipelines.store import open_store
-from tests.cluster.nodes import ROOT, TOKEN, Nodes, nodes
+from tests.cluster import namespaces
+from tests.cluster.nodes import LOOPBACK, ROOT, TOKEN, Network, Nodes, nodes
 from tests.pipelines.videos import write_scene
+from tests.s3_server import s3_server
 
 pytestmark = pytest.mark.cluster
 
@@ -54,14 +57,18 @@ PATIENCE_S = 600
 
 
 @pytest.fixture
-def cluster(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    """A head and two workers that know the credentials of the S3 server."""
-    del s3_endpoint  # the AWS_* variables have it
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    with nodes(2) as started:
-        yield started
+def network() -> Iterator[Network]:
+    with namespaces.network() as given:
+        yield given
+
+
+@pytest.fixture
+def cluster(network: Network) -> Iterator[Nodes]:
+    """A head and two workers that know the credentials of an S3 server outside."""
+    with s3_server(network.outside, KEY, SECRET):
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        with nodes(2, network) as started:
+            yield started
 
 
 @pytest.fixture
@@ -95,8 +102,10 @@ def submit_and_strike(cluster: Nodes, verb: str, *more: str) -> str:
     return log
 
 
-@pytest.mark.timeout(1800)
-def test_five_jobs_that_lose_a_node_each_end_right(cluster: Nodes, videos: Path) -> None:
+@pytest.mark.timeout(3000)
+def test_five_jobs_that_lose_a_node_each_end_right(network: Network, cluster: Nodes, videos: Path) -> None:
+    assert len(addresses(cluster)) == (1 if network is LOOPBACK else 3)
+
     logs = submit_and_strike(cluster, "preprocess", f"source.root={videos}")
     store = open_store(STORE)
     clips = select_clips(store, SelectConfig())
@@ -115,6 +124,13 @@ def test_five_jobs_that_lose_a_node_each_end_right(cluster: Nodes, videos: Path)
     assert sorted(row["clip"] for row in rendered) == sorted(clip["key"] for clip in clips)
 
     hold_no_secret(cluster, logs)
+
+
+def addresses(cluster: Nodes) -> set[str]:
+    """Of the nodes that the head knows."""
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    answer = requests.get(f"{cluster.address}/nodes?view=summary", headers=known, timeout=60).json()
+    return {node["raylet"]["nodeManagerAddress"] for node in answer["data"]["summary"]}
 
 
 def hold_no_secret(cluster: Nodes, logs: str) -> None:
