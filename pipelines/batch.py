@@ -3,7 +3,6 @@
 There is no framework here. A job builds a Ray Data pipeline of its own; `run_items` stands at its two ends.
 """
 
-import gc
 import sys
 import time
 from collections import Counter, defaultdict
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from equivdm.errors import ItemError
+from pipelines.allocator import give_back
 from pipelines.arrow import compute
 from pipelines.bars import Stages
 from pipelines.delta_log import Receipt
@@ -216,7 +216,7 @@ def execute(
     with intake:
         commit_stream(dataset, table, draft, advance, intake.back, told)
     del dataset
-    gc.collect()
+    give_back()
 
 
 def commit_stream(

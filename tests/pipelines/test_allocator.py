@@ -34,6 +34,34 @@ def pages_asked_for(keep: bool) -> int:
     return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
+FREED = """
+from pathlib import Path
+from pipelines.allocator import give_back
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
+
+class Knot:
+    def __init__(self):
+        self.itself, self.held = self, [bytes(1000) for _ in range(100_000)]
+
+knot = Knot()
+before = resident()
+last = bytes(1000)  # what is freed lies below it
+del knot
+give_back()
+print(before - resident())
+"""
+"""Says how many MiB go with an object of 100 MiB that names itself."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators give back as they like")
+def test_what_was_freed_is_given_back_in_the_midst_of_what_was_not() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED], check=True, capture_output=True, text=True)
+    assert float(done.stdout) > 80
+
+
 ARROW = """
 from jobs.cli import main
 try:
