@@ -153,7 +153,7 @@ class Cluster:
 def main(subnet: str, workers: int) -> None:
     """Start the nodes, and do what standard input says. When this process ends, so do they: it is their process 1."""
     Path("/tmp/ray").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="nodes-") as folder:
+    with tempfile.TemporaryDirectory(prefix="nodes-", ignore_cleanup_errors=True) as folder:
         cluster = Cluster(subnet, Path(folder))
         head = cluster.add_head()
         machines = [cluster.add_worker() for _ in range(workers)]

@@ -77,7 +77,10 @@ def nodes(workers: int, network: Network = LOOPBACK, **environment: str) -> Iter
         finally:
             assert process.stdin
             process.stdin.close()
-            process.wait(60)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
 
 
 def main(workers: int) -> None:
