@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,9 +80,10 @@ def test_a_run_whose_driver_was_killed_half_way_is_finished_by_the_next(head: No
         while not store.table("clips").states():
             assert first.poll() is None, first.communicate()
             time.sleep(0.05)
-        for process in psutil.process_iter(["cmdline"]):
-            if "env:EQUIVDM_SPEC" in (process.info["cmdline"] or ()):
-                process.kill()
+        for process in psutil.Process(head.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # others come and go
+                if "env:EQUIVDM_SPEC" in process.cmdline():
+                    process.kill()
         assert first.communicate(timeout=60)
         assert first.returncode == 128 + signal.SIGKILL
     again = head.equivdm("submit", "preprocess", "tiny_preprocess", *settings)
