@@ -6,6 +6,7 @@ grow with the table's.
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -129,9 +130,12 @@ def _only(name: str, column: pa.Array) -> pa.Table:
 @contextmanager
 def _whole_file(filesystem: fsspec.AbstractFileSystem, path: str) -> Iterator[Any]:
     """Open a file for writing that is there when all is written, in place of what was."""
-    if not isinstance(filesystem, LocalFileSystem):  # an object appears whole
-        with filesystem.open(path, "wb") as stream:
-            yield stream
+    if not isinstance(filesystem, LocalFileSystem):
+        # Not into the object: that would be there, with what was written so far, where a fault ends the writing.
+        with tempfile.TemporaryDirectory(prefix="equivdm-") as local:
+            with open(f"{local}/object", "wb") as stream:
+                yield stream
+            filesystem.put_file(f"{local}/object", path)
         return
     partial = f"{path}.{uuid4().hex}.partial"
     with filesystem.open(partial, "wb") as stream:

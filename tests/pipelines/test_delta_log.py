@@ -228,6 +228,18 @@ def test_a_checkpoint_that_fails_costs_nothing(store: Store, monkeypatch: pytest
     assert set(looks.states()) == {"a", "b"}
 
 
+def test_a_checkpoint_that_breaks_off_is_not_there(store: Store) -> None:
+    def entries() -> Iterator[pa.Table]:
+        yield said([json.dumps(add_action("a.parquet", 1, 1, "a")).encode()]).added
+        raise OSError("the one before cannot be read")
+
+    parts(store.table("looks"), "a")
+    folder = store.path("looks")
+    with pytest.raises(OSError, match="cannot be read"):
+        delta_checkpoint.write(store.filesystem, folder, 0, {}, entries())
+    assert DeltaLog("looks", folder, store.filesystem).snapshot().checkpoint == []
+
+
 def split(log: DeltaLog, version: int, whole: bool) -> None:
     """Make several files of a checkpoint's one, as other programs do; one of them may be missing."""
     folder = Path(log.folder, "_delta_log")
