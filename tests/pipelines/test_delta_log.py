@@ -40,8 +40,11 @@ def files(log: DeltaLog) -> dict[str, tuple[int, str | None]]:
 
 def in_deltalake(table: Table) -> DeltaTable:
     """The same table, opened by the library."""
-    endpoint = {"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"], "AWS_ALLOW_HTTP": "true"}
-    return DeltaTable(table.url, storage_options=endpoint if table.url.startswith("s3://") else None)
+    if not table.url.startswith("s3://"):
+        return DeltaTable(table.url)
+    return DeltaTable(
+        table.url, storage_options={"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"], "AWS_ALLOW_HTTP": "true"}
+    )
 
 
 def named(delta: DeltaTable) -> dict[str, tuple[int, str | None]]:
