@@ -41,9 +41,9 @@ def efficiency(place: Path, workers: tuple[int, int], seconds: float, rounds: in
 _CALL = """
 import sys
 from pathlib import Path
-from pipelines.allocator import lean_arrow
+from pipelines.allocator import lean_memory
 
-lean_arrow()  # as `equivdm` does
+lean_memory()  # as `equivdm` does
 from benchmarks.scaling import drive
 
 print(*drive(Path(sys.argv[1]), int(sys.argv[2])))

@@ -75,9 +75,9 @@ def _receipts(first: int, last: int) -> list[Receipt]:
 _CALL = """
 import sys
 from pathlib import Path
-from pipelines.allocator import lean_arrow
+from pipelines.allocator import lean_memory
 
-lean_arrow()  # as `equivdm` does
+lean_memory()  # as `equivdm` does
 from benchmarks import table_log
 
 print(getattr(table_log, sys.argv[2])(Path(sys.argv[1])))

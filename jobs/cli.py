@@ -20,7 +20,7 @@ from equivdm.errors import EquivdmError, Stopped, UsageError
 from jobs import options
 from jobs.specs import load_spec
 from jobs.submission import PACKAGES
-from pipelines.allocator import lean_arrow
+from pipelines.allocator import lean_memory
 from pipelines.config import AnyJob, DistillJob, EvaluateJob, Job, TrainJob
 
 TERMINATED = 128 + signal.SIGTERM
@@ -49,7 +49,7 @@ class Terminated(KeyboardInterrupt):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` comes without the program's name."""
     arguments = None
-    lean_arrow()
+    lean_memory()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -11,6 +11,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT, _LARGEST_OF_OLD = 2**30, 2**25
 """Bytes; glibc before 2.35 takes no larger threshold than the second."""
 
+_LARGE = 2**17
+"""Bytes: where glibc begins. That it is set keeps it from growing with what was freed."""
+
 
 @functools.cache
 def keep_memory() -> None:
@@ -38,10 +41,14 @@ def give_back() -> None:
         trim(0)
 
 
-def lean_arrow() -> None:
-    """Let Arrow take its memory from the system, in this process (if it has not loaded Arrow) and in those it starts.
+def lean_memory() -> None:
+    """Let what this process frees go back to the system at once, in so far as it is large: for a driver.
 
-    What Arrow's own allocator keeps of what was freed grows with the tables that pass through: a driver's memory grew
-    twice as much.
+    Logs pass through it as tables that live for a moment, beside the states that are kept of them. Arrow's own
+    allocator keeps what it once had (so Arrow takes from the system, in the processes that this one starts too); and
+    malloc, once it has freed something large, serves more and more from a heap that only shrinks from its end.
     """
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # no use where Arrow is loaded already
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)

@@ -20,6 +20,14 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-that-only-this-test-knows-0123456789"
 
 
+SOON_LOST = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "5000",
+    "RAY_health_check_failure_threshold": "4",
+}
+"""A node that says nothing is lost after 24 seconds, not after Ray's 65."""
+
+
 @dataclass(frozen=True)
 class Network:
     """Where nodes meet."""
@@ -67,6 +75,7 @@ def nodes(workers: int, network: Network = LOOPBACK, **environment: str) -> Iter
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     known = {**os.environ, **environment, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     known["RAY_raylet_start_wait_time_s"] = "120"  # 60 by default: several nodes start at once on few CPUs
+    known |= SOON_LOST
     with subprocess.Popen(
         [*network.starter, str(workers)], cwd=ROOT, env=known, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

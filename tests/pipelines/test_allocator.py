@@ -34,13 +34,16 @@ def pages_asked_for(keep: bool) -> int:
     return int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
-FREED = """
+RESIDENT = """
 from pathlib import Path
-from pipelines.allocator import give_back
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
+"""
+
+FREED = f"""{RESIDENT}
+from pipelines.allocator import give_back
 
 class Knot:
     def __init__(self):
@@ -58,8 +61,34 @@ print(before - resident())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators give back as they like")
 def test_what_was_freed_is_given_back_in_the_midst_of_what_was_not() -> None:
-    done = subprocess.run([sys.executable, "-c", FREED], check=True, capture_output=True, text=True)
-    assert float(done.stdout) > 80
+    assert mib(FREED) > 80
+
+
+BETWEEN = f"""{RESIDENT}
+from pipelines.allocator import lean_memory
+if {{lean}}:
+    lean_memory()
+bytes(2**24)
+before = resident()
+large, small = [], []
+for _ in range(100):
+    large.append(b"x" * 2**20)
+    small.append(b"x" * 2**16)
+large.clear()
+print(resident() - before)
+"""
+"""Says how many MiB stay of a hundred, freed in the midst of what is small and was not; something large was before."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators give back as they like")
+def test_a_driver_gives_back_what_is_large_at_once() -> None:
+    assert mib(BETWEEN.format(lean=False)) > 80
+    assert mib(BETWEEN.format(lean=True)) < 20  # 6 of them are small
+
+
+def mib(code: str) -> float:
+    """Return the figure that a process of its own prints."""
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
 ARROW = """
