@@ -4,6 +4,7 @@ EquivdmError
 ├── UsageError              a spec, a path or a store that cannot work as given: exit code 2
 │   └── BadClip             a stored clip is damaged, gone, or of another backbone: a training cannot use it
 ├── StoreUnwell             the store does not answer as it should: the same command continues when it is well
+├── Claimed                 another run is at the same work, of which there can be one at a time
 ├── Stopped                 a run was told to end, and saved what it had: the same command continues; exit code 143
 └── ItemError               one work item failed; the run goes on and the item becomes a row
     ├── NotAVideo           the file is something else: a page, a text, a folder (final)
@@ -39,6 +40,10 @@ class BadClip(UsageError):
 
 class StoreUnwell(EquivdmError):
     """The store does not answer as it should, however often it was asked."""
+
+
+class Claimed(EquivdmError):
+    """Another run is at the same work. The message says who."""
 
 
 class Stopped(EquivdmError):

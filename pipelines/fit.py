@@ -11,6 +11,7 @@ from typing import Any
 
 from equivdm.errors import EquivdmError, Stopped, UsageError
 from pipelines.board import Board
+from pipelines.claim import claimed
 from pipelines.config import DistillJob, TrainJob
 from pipelines.fit_config import FitConfig
 from pipelines.loader import share
@@ -67,36 +68,37 @@ def fit_model(
     `beside` are small files to put beside its weights: text by name.
 
     Raises UsageError where the job cannot work as given, EquivdmError where workers failed too often, Stopped where
-    one of them was told to end.
+    one of them was told to end, Claimed where another run trains this model.
     """
     started = time.monotonic()
     if record := find_model(store, key):
         return TrainSummary(job.job, time.monotonic() - started, record, fresh=False)
     share(job.fit.batch, 0, job.fit.parallel.workers, job.fit.accumulate)  # before any worker starts
     task = FitTask(key, f"{job.job} {job.name}", store, job.fit, make_recipe, beside, validation)
-    with ray_session(job.ray):
-        outcome = train(task, job.ray)
+    with claimed(store, f"runs/{key}/claim", task.label) as claim:
+        if record := find_model(store, key):  # another run has made it meanwhile
+            return TrainSummary(job.job, time.monotonic() - started, record, fresh=False)
+        with ray_session(job.ray):
+            outcome = _made(train(task, job.ray, claim.check), job.fit.steps)
+        claim.check()
+        facts = {"weights": outcome.weights, "steps": job.fit.steps, "history": outcome.history}
+        seconds = time.monotonic() - started
+        record = register_model(store, job, key, parent, **facts, run=new_run(), seconds=seconds)
+    # The checkpoints have served: a model is never trained on, and they are many times its size.
+    store.filesystem.rm(run_folder(store, key), recursive=True)
+    return TrainSummary(job.job, time.monotonic() - started, record, fresh=True, speeds=outcome.speeds)
+
+
+def _made(outcome: Outcome, steps: int) -> Outcome:
+    """Return what has made a model. Raises UsageError or Stopped as `fit_model` does."""
     if outcome.problem is not None:
         raise UsageError(outcome.problem)
     if outcome.stopped is not None:
         raise Stopped(
-            f"a worker was told to end (SIGTERM): saved after step {outcome.stopped} of {job.fit.steps}; "
+            f"a worker was told to end (SIGTERM): saved after step {outcome.stopped} of {steps}; "
             "run the same command to continue"
         )
-    record = register_model(
-        store,
-        job,
-        key,
-        parent,
-        weights=outcome.weights,
-        steps=job.fit.steps,
-        history=outcome.history,
-        run=new_run(),
-        seconds=time.monotonic() - started,
-    )
-    # The checkpoints have served: a model is never trained on, and they are many times its size.
-    store.filesystem.rm(run_folder(store, key), recursive=True)
-    return TrainSummary(job.job, time.monotonic() - started, record, fresh=True, speeds=outcome.speeds)
+    return outcome
 
 
 def run_folder(store: Store, key: str) -> str:
@@ -104,11 +106,12 @@ def run_folder(store: Store, key: str) -> str:
     return store.path("runs", key)
 
 
-def train(task: FitTask, config: RayConfig) -> Outcome:
-    """Run the workers in the Ray session that is open, with a progress bar.
+def train(task: FitTask, config: RayConfig, check: Callable[[], object] = list) -> Outcome:
+    """Run the workers in the Ray session that is open, with a progress bar; `check` is called all the while.
 
-    A KeyboardInterrupt lets them finish the step and save before it is raised again; a second one does not wait.
-    Raises UsageError where an embedded Ray has no room for them, EquivdmError where they failed too often.
+    What that raises ends them. A KeyboardInterrupt lets them finish the step and save before it is raised again; a
+    second one does not wait. Raises UsageError where an embedded Ray has no room for them, EquivdmError where they
+    failed too often.
     """
     import ray
     import ray.train
@@ -129,12 +132,12 @@ def train(task: FitTask, config: RayConfig) -> Outcome:
     )
     with progress(task.label, task.fit.steps) as advance:
         try:
-            return _watch(trainer.fit, board, advance).return_value
+            return _watch(trainer.fit, board, advance, check).return_value
         except ray.train.TrainingFailedError as error:
             raise _explained(error) from error
 
 
-def _watch(fit: Callable[[], Any], board: Any, advance: Advance) -> Any:
+def _watch(fit: Callable[[], Any], board: Any, advance: Advance, check: Callable[[], object]) -> Any:
     """Run `fit`, show what the board says meanwhile, and ask the workers to stop where the driver is interrupted."""
     import ray
 
@@ -145,6 +148,7 @@ def _watch(fit: Callable[[], Any], board: Any, advance: Advance) -> Any:
         while not ended:
             try:
                 ended = bool(wait([future], _POLL_S).done)
+                check()
                 latest, bad_clips = ray.get([board.latest.remote(), board.bad_clips.remote()])
                 seen, named = _show(latest, seen, advance), _name(bad_clips, named)
             except KeyboardInterrupt as told:

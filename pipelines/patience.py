@@ -21,7 +21,7 @@ CLIENT_FAULTS = (BotoCoreError, ClientError)
 FAULTS = (OSError, *CLIENT_FAULTS)
 """What an unwell store raises."""
 
-FINAL = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+FINAL = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 """Of these, what no waiting helps against."""
 
 _PASSING = frozenset(
