@@ -50,8 +50,17 @@ def show(figures: Sequence[Figure]) -> None:
 
 def peak_gib() -> float:
     """Return the largest resident set of this process so far. Not ru_maxrss: that begins with the parent's."""
+    return _status_gib("VmHWM")
+
+
+def resident_gib() -> float:
+    """Return the resident set of this process as it is now."""
+    return _status_gib("VmRSS")
+
+
+def _status_gib(name: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 2**20
+    return int(next(line.split()[1] for line in lines if line.startswith(name))) / 2**20
 
 
 _TELL_PEAK = "from benchmarks.figures import peak_gib; print(peak_gib())"
