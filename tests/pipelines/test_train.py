@@ -1,10 +1,11 @@
 """Training a model on stored clips: continued after kill -9, bitwise; done once; clear about bad requests."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import torch
 
 from equivdm.backbones.base import DenoiserModule
 from equivdm.config import NoiseConfig, TinyConfig
-from equivdm.errors import UsageError
+from equivdm.errors import Claimed, UsageError
+from pipelines.claim import ClaimFiles, claimed
 from pipelines.config import DistillJob, TrainJob
 from pipelines.engines import make_plain
 from pipelines.fit import run_folder
@@ -38,18 +40,32 @@ def prepared(root: Path, fit: FitConfig) -> tuple[TrainJob, str]:
     return job, train_key(job, write_clips(open_store(job.store)))
 
 
-def kill_midway(job: TrainJob | DistillJob, key: str) -> None:
-    """Run the job in a process of its own and kill that as soon as a checkpoint is registered."""
+@contextmanager
+def with_a_checkpoint(
+    job: TrainJob | DistillJob, key: str, log: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the job in a process of its own; the block begins when a checkpoint is registered, and kills it at its end.
+
+    `log` is a file's descriptor for what it says.
+    """
     snapshot = Path(run_folder(open_store(job.store), key)) / "checkpoint_manager_snapshot.json"
     code = DRIVER.format(kind=type(job).__name__, job=job.job)
-    driver = subprocess.Popen([sys.executable, "-c", code, job.model_dump_json()], start_new_session=True)
+    command = [sys.executable, "-c", code, job.model_dump_json()]
+    driver = subprocess.Popen(command, start_new_session=True, stderr=log)
     try:
         while not snapshot.exists():
             assert driver.poll() is None, "the job ended before its first checkpoint"
             time.sleep(0.02)
+        yield driver
     finally:
-        os.kill(driver.pid, signal.SIGKILL)
+        driver.kill()
         driver.wait()
+
+
+def kill_midway(job: TrainJob | DistillJob, key: str) -> None:
+    """Run the job in a process of its own and kill that as soon as a checkpoint is registered."""
+    with with_a_checkpoint(job, key):
+        pass
 
 
 @pytest.mark.slow
@@ -205,6 +221,31 @@ def test_requests_that_cannot_work_say_so_before_anything_starts(tmp_path: Path)
     none = train_job(str(tmp_path / "uneven"), fit_config(), data=SelectConfig(include=("other/*",), clips="e"))
     with pytest.raises(UsageError, match=r"include=\['other/\*'\]"):
         run(none)
+
+
+def test_a_model_that_another_run_trains_is_left_to_it(tmp_path: Path) -> None:
+    job, key = prepared(tmp_path, fit_config())
+    other = claimed(open_store(job.store), f"runs/{key}/claim", "train", beat_s=0.2)
+    with other, pytest.raises(Claimed, match=rf"train equivdm: .*process {os.getpid()} on"):
+        run(job)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_training_that_was_taken_over_ends_and_records_nothing(tmp_path: Path) -> None:
+    job, key = prepared(tmp_path, fit_config(2, steps=10**6, checkpoint_every=7))
+    files = ClaimFiles(open_store(job.store), f"runs/{key}/claim")
+    with (tmp_path / "log").open("w") as log, with_a_checkpoint(job, key, log.fileno()) as driver:
+        first = files.read(1)
+        assert first is not None
+        assert first.pid == driver.pid
+        files.create(2, first._replace(claim="another", host="elsewhere"))
+        assert driver.wait(120) == 1
+    said = (tmp_path / "log").read_text()
+    assert f"another one went on in its place (process {first.pid} on elsewhere" in said
+    assert find_model(open_store(job.store), key) is None
+    assert files.read(2) is not None
 
 
 def test_a_finished_model_is_not_trained_again(tmp_path: Path) -> None:
