@@ -73,6 +73,8 @@ def show_status(status: JobStatus, as_json: bool) -> int:
     if as_json:
         return _json({**asdict(status), "ok": status.ok}) or code
     say(f"{status.job}: {counts_in_words(status.counts)}")
+    if status.claim:
+        say(f"at work: {status.claim}")
     if status.validation:
         say(_validation(status.validation))
     _print(("filtered by", "items"), [(rule, f"{items:,}") for rule, items in status.filtered.items()])

@@ -164,6 +164,11 @@ class Claim:
                 self._files.write(self._number, self._holder)
 
 
+def training(key: str) -> str:
+    """Return the folder of claims on the training of a model, below the store's root."""
+    return f"runs/{key}/claim"
+
+
 @contextmanager
 def claimed(store: Store, folder: str, what: str, beat_s: float = BEAT_S, over_s: float = OVER_S) -> Iterator[Claim]:
     """Hold the claim on a folder of the store while the block runs, and renew it every `beat_s` seconds.

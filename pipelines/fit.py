@@ -11,7 +11,7 @@ from typing import Any
 
 from equivdm.errors import EquivdmError, Stopped, UsageError
 from pipelines.board import Board
-from pipelines.claim import claimed
+from pipelines.claim import claimed, training
 from pipelines.config import DistillJob, TrainJob
 from pipelines.fit_config import FitConfig
 from pipelines.loader import share
@@ -75,7 +75,7 @@ def fit_model(
         return TrainSummary(job.job, time.monotonic() - started, record, fresh=False)
     share(job.fit.batch, 0, job.fit.parallel.workers, job.fit.accumulate)  # before any worker starts
     task = FitTask(key, f"{job.job} {job.name}", store, job.fit, make_recipe, beside, validation)
-    with claimed(store, f"runs/{key}/claim", task.label) as claim:
+    with claimed(store, training(key), task.label) as claim:
         if record := find_model(store, key):  # another run has made it meanwhile
             return TrainSummary(job.job, time.monotonic() - started, record, fresh=False)
         with ray_session(job.ray):

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipelines.arrow import compute
 from pipelines.batch import count
+from pipelines.claim import ClaimFiles, training
 from pipelines.config import AnyJob
 from pipelines.inputs import endings, job_inputs
 from pipelines.progress import progress
@@ -92,6 +93,8 @@ class JobStatus:
     """The newest first."""
     validation: LastValidation | None = None
     """Of a training or distillation that validates."""
+    claim: str | None = None
+    """Who trains or distils it, or did when it was killed."""
 
     @property
     def ok(self) -> bool:
@@ -106,8 +109,8 @@ def job_status(config: AnyJob) -> JobStatus:
     counts = dict(count(items.keys, table.states()))
     rules, failures = _endings(table, items.keys)
     runs = tuple(_last_run(store, record) for record in islice(read_records(store, config.job), RUNS))
-    validation = _last_validation(store, items.keys[0].as_py()) if table.name == "models" else None
-    return JobStatus(config.job, counts, rules, failures, _tables(store), runs, validation)
+    told = _training(store, items.keys[0].as_py()) if table.name == "models" else (None, None)
+    return JobStatus(config.job, counts, rules, failures, _tables(store), runs, *told)
 
 
 def _endings(table: Table, keys: pa.Array) -> tuple[dict[str, int], tuple[Failures, ...]]:
@@ -154,6 +157,13 @@ def _last_run(store: Store, record: RunRecord) -> LastRun:
         items_per_s=record.items_per_s,
         page=record_page(store, record),
     )
+
+
+def _training(store: Store, key: str) -> tuple[LastValidation | None, str | None]:
+    claims = ClaimFiles(store, training(key))
+    latest = claims.latest()
+    holder = claims.read(latest) if latest else None
+    return _last_validation(store, key), holder and f"{holder}{', which is gone' if holder.is_gone else ''}"
 
 
 def _last_validation(store: Store, key: str) -> LastValidation | None:

@@ -14,7 +14,7 @@ import torch
 from equivdm.backbones.base import DenoiserModule
 from equivdm.config import NoiseConfig, TinyConfig
 from equivdm.errors import Claimed, UsageError
-from pipelines.claim import ClaimFiles, claimed
+from pipelines.claim import ClaimFiles, claimed, training
 from pipelines.config import DistillJob, TrainJob
 from pipelines.engines import make_plain
 from pipelines.fit import run_folder
@@ -225,7 +225,7 @@ def test_requests_that_cannot_work_say_so_before_anything_starts(tmp_path: Path)
 
 def test_a_model_that_another_run_trains_is_left_to_it(tmp_path: Path) -> None:
     job, key = prepared(tmp_path, fit_config())
-    other = claimed(open_store(job.store), f"runs/{key}/claim", "train", beat_s=0.2)
+    other = claimed(open_store(job.store), training(key), "train", beat_s=0.2)
     with other, pytest.raises(Claimed, match=rf"train equivdm: .*process {os.getpid()} on"):
         run(job)
 
@@ -235,7 +235,7 @@ def test_a_model_that_another_run_trains_is_left_to_it(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_a_training_that_was_taken_over_ends_and_records_nothing(tmp_path: Path) -> None:
     job, key = prepared(tmp_path, fit_config(2, steps=10**6, checkpoint_every=7))
-    files = ClaimFiles(open_store(job.store), f"runs/{key}/claim")
+    files = ClaimFiles(open_store(job.store), training(key))
     with (tmp_path / "log").open("w") as log, with_a_checkpoint(job, key, log.fileno()) as driver:
         first = files.read(1)
         assert first is not None

@@ -1,12 +1,16 @@
 """What validations leave in a store, and where people see it."""
 
 import math
+import os
 import re
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from jobs.look import show_status
+from pipelines.claim import ClaimFiles, claimed, training
 from pipelines.clips import select_clips
 from pipelines.report.validation import curves, evenly
 from pipelines.status import job_status
@@ -70,3 +74,21 @@ def test_status_names_the_latest_validation_of_a_training(tmp_path: Path, capsys
     said = f"validated after step 16: loss 0.0625, epe 0.125, cf_psnr 36; 2 videos in {folder}"
     assert said in capsys.readouterr().out.splitlines()
     assert len(list(Path(folder).glob("*.mp4"))) == 2
+
+
+def test_status_names_who_is_at_work_on_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = train_job(str(tmp_path), fit_config())
+    store = open_store(job.store)
+    key = train_key(job, write_clips(store, count=2))
+    assert job_status(job).claim is None
+    with claimed(store, training(key), "train"):
+        show_status(job_status(job), as_json=False)
+    assert f"at work: process {os.getpid()} on {socket.gethostname()}, since " in capsys.readouterr().out
+    assert job_status(job).claim is None
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with claimed(store, training(key), "train"):
+        holder = ClaimFiles(store, training(key)).read(1)
+        assert holder is not None
+        ClaimFiles(store, training(key)).write(1, holder._replace(pid=gone.pid))
+        assert (job_status(job).claim or "").endswith(", which is gone")
