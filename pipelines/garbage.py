@@ -5,6 +5,7 @@
     weights       of a model that has no row: of a run that ended between the two; it writes them again when it resumes;
                   the videos of its validations stay as long as its checkpoints do
     video         of a set of videos, without a row of its own
+    network       of an experiment, likewise
     checkpoint    of a model that is finished, and is never trained on; those of an unfinished one are its resume
     remains       of a file that was never whole, and write probes
 
@@ -29,7 +30,7 @@ from pipelines.store import Store
 _PART = 1000
 """Files that are deleted before the logs are read again."""
 
-_FOLDERS = ("weights", "renders", "runs")
+_FOLDERS = ("weights", "renders", "networks", "runs")
 """Folders beside the tables in which something may be orphaned."""
 
 _LOGS = tuple(f"{name}/_delta_log" for name in SCHEMAS)
@@ -37,7 +38,11 @@ _LOGS = tuple(f"{name}/_delta_log" for name in SCHEMAS)
 _MONTH_S = 30 * 86_400.0
 """Seconds for which other programs may still ask a table how it was."""
 
-_VIDEO = re.compile(r"renders/[^/]+/[0-9a-f]{64}(-[0-9a-f]{16})?\.(mp4|mkv)")
+_NAMED = {
+    "videos": re.compile(r"renders/[^/]+/[0-9a-f]{64}(-[0-9a-f]{16})?\.(mp4|mkv)"),
+    "trials": re.compile(r"networks/[0-9a-f]{64}(-[0-9a-f]{16})?\.safetensors"),
+}
+"""Files that rows of a table name in their column `file`."""
 
 _CLOCK_S = 1.0
 """Listings of S3 give times to the millisecond, or to the second."""
@@ -112,7 +117,8 @@ class _Names:
             return first != name and first not in self._named("model keys") and not self._in_training(first, below)
         if top == "runs":
             return first != name and first in self._named("model keys")
-        return _VIDEO.fullmatch(path) is not None and path not in self._named("video files")
+        by = next((table for table, pattern in _NAMED.items() if pattern.fullmatch(path)), None)
+        return by is not None and path not in self._named(f"files of {by}")
 
     def _in_training(self, key: str, below: str) -> bool:
         """Whether a file is of a validation, and its model's run has checkpoints."""
@@ -128,8 +134,9 @@ class _Names:
         match what:
             case "model keys":
                 return self._store.table("models").states()
-            case "video files":
-                return self._store.table("videos").read(["file"])["file"].drop_null().to_pylist()
+            case "files of videos" | "files of trials":
+                table = what.removeprefix("files of ")
+                return self._store.table(table).read(["file"])["file"].drop_null().to_pylist()
             case log if log in _LOGS:
                 month_ago = time.time() - _MONTH_S
                 return replaced([file.path for file in _files(self._store, log) if file.changed <= month_ago])

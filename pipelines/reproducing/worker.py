@@ -26,6 +26,10 @@ CLIPS = "scratch"
 """Folder of a local store with the generated clips, which any run makes again where they are missing."""
 
 
+NETWORKS = "networks"
+"""Folder of the store with the models' weights."""
+
+
 def make(row: Row, store: Store, table: Table, needs: Resources, reporter: Reporter = NOBODY) -> Row:
     """Make a model, and settle its item."""
     row = _made(row, store, needs, reporter=reporter)
@@ -86,20 +90,19 @@ def _write(store: Store, key: str, state: "State") -> Mapping[str, object]:
     from safetensors.torch import save
 
     data = save({name: value.contiguous() for name, value in state.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    # Another run, on another kind of machine, may write other bytes: it must not put them over those of the row.
+    file = f"{NETWORKS}/{key}-{digest[:16]}.safetensors"
     with tempfile.NamedTemporaryFile(suffix=".safetensors") as local:
         local.write(data)
         local.flush()
-        store.put(local.name, *weights_file(key))
-    return {"file": "/".join(weights_file(key)), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        store.put(local.name, file)
+    return {"file": file, "bytes": len(data), "sha256": digest}
 
 
 def _read(store: Store, spec: ModelSpec) -> "State":
     from safetensors.torch import load_file
 
-    with store.local_copy(*weights_file(model_key(spec))) as local:
+    (row,) = store.table("trials").rows(["file"], [model_key(spec)])
+    with store.local_copy(row["file"]) as local:
         return load_file(local)
-
-
-def weights_file(key: str) -> tuple[str, str]:
-    """Return where a model's weights lie, below the store's root."""
-    return "networks", f"{key}.safetensors"

@@ -143,17 +143,22 @@ def test_weights_videos_and_checkpoints_follow_the_tables(store: Store) -> None:
     for key in (done, open_):
         lay(store, "runs", key, "checkpoint_1", "state.pt")
         lay(store, "renders", "set", f"{key}.mp4")
+        lay(store, "networks", f"{key}-{'5' * 16}.safetensors")
     for key in (done, open_, item_key("given up")):
         lay(store, "weights", key, "validation", "step_10", "video.mp4")
     lay(store, "runs", "20261123T011204Z-5e0c91ab.json")
     lay(store, "renders", "set", "my_own.mp4")
+    lay(store, "networks", "my_own.safetensors")
     lay(store, ".write-probe-0")
     store.table("videos").append([{"key": done, "outcome": "done", "attempt": 1, "file": f"renders/set/{done}.mp4"}])
+    network = f"networks/{done}-{'5' * 16}.safetensors"
+    store.table("trials").append([{"key": done, "outcome": "done", "attempt": 1, "file": network}])
     before = everything(store)
     found = orphans(store, 0)
     assert set(paths(found)) == {
         ".write-probe-0",
         f"renders/set/{open_}.mp4",
+        f"networks/{open_}-{'5' * 16}.safetensors",
         f"runs/{done}/checkpoint_1/state.pt",  # of the model that is finished; the other's are its resume
         f"weights/{open_}/model.safetensors",  # but not what was sampled while it trained, as long as it may go on
         f"weights/{item_key('given up')}/validation/step_10/video.mp4",
