@@ -26,7 +26,7 @@ from uuid import uuid4
 
 import psutil
 
-from equivdm.errors import Claimed
+from equivdm.errors import Claimed, StoreUnwell
 from pipelines.exclusive import create
 from pipelines.patience import FAULTS, patiently
 from pipelines.store import Store
@@ -150,12 +150,12 @@ class Claim:
         self._released.set()
         self._thread.join()
         if self._taker is None:
-            with suppress(*FAULTS):  # then it is over in a while
+            with suppress(*FAULTS, StoreUnwell):  # then it is over in a while
                 self._files.remove(self._number)
 
     def _renew(self) -> None:
         while not self._released.wait(self._beat_s):
-            with suppress(*FAULTS):  # the next time will tell
+            with suppress(*FAULTS, StoreUnwell):  # the next time will tell
                 latest = self._files.latest()
                 if latest != self._number:
                     self._taker = str(self._files.read(latest) or "it has ended")

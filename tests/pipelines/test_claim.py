@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from equivdm.errors import Claimed
+from equivdm.errors import Claimed, StoreUnwell
 from pipelines.claim import Claim, ClaimFiles, claimed
 from pipelines.settings import StoreConfig
 from pipelines.store import Store, open_store
@@ -58,6 +58,27 @@ def test_a_late_holder_leaves_the_claim_of_who_came_after(store: Store) -> None:
         files.create(2, after)
         time.sleep(2)
     assert files.read(2) == after
+
+
+def test_a_store_that_is_unwell_for_a_while_costs_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(StoreConfig(root=str(tmp_path)))
+    files, find, failed = ClaimFiles(store, FOLDER), ClaimFiles.latest, threading.Event()
+
+    def latest(self: ClaimFiles) -> int:
+        if threading.current_thread().name == "claim" and not failed.is_set():
+            failed.set()
+            raise StoreUnwell("it does not answer")
+        return find(self)
+
+    monkeypatch.setattr(ClaimFiles, "latest", latest)
+    with claimed(store, FOLDER, "train a", beat_s=0.2) as claim:
+        assert failed.wait(30)
+        until = time.monotonic() + 30
+        while (holder := files.read(1)) is not None and not holder.beats and time.monotonic() < until:
+            time.sleep(0.1)
+        assert holder is not None
+        assert holder.beats
+        claim.check()
 
 
 def test_the_claim_of_a_killed_process_of_this_machine_is_free_at_once(tmp_path: Path) -> None:
