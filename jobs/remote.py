@@ -3,8 +3,8 @@
 import sys
 
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from jobs.console import console, say
 from jobs.server import Server, Submitted, to_stdout
@@ -38,7 +38,8 @@ def list_jobs(address: str | None) -> int:
     for job in Server(address).jobs():
         started = f"{job.started:%Y-%m-%d %H:%M:%S}" if job.started else ""
         minutes = f"{(job.ended - job.started).total_seconds() / 60:.1f}" if job.ended and job.started else ""
-        table.add_row(job.id, job.status.lower(), started, minutes, escape(job.entrypoint))
+        command = Text(job.entrypoint, no_wrap=True, overflow="ellipsis")  # what gives way where a terminal is narrow
+        table.add_row(job.id, job.status.lower(), started, minutes, command)
     console().print(table)
     return 0
 
