@@ -26,7 +26,7 @@ SOON_LOST = {
     "RAY_health_check_failure_threshold": "4",
     "RAY_grpc_client_keepalive_timeout_ms": "20000",
 }
-"""A node that says nothing is lost after 24 seconds, not after Ray's 65; what was on its way to it after 20, not 120."""
+"""A node that says nothing is lost after 24 seconds, not Ray's 65, and what was on its way to it after 20, not 120."""
 
 
 @dataclass(frozen=True)

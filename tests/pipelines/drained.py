@@ -47,17 +47,25 @@ def main(root: str) -> None:
 
 
 def _drain(cluster: Cluster, nodes: list[Any], diary: Path) -> None:
-    while not diary.exists():
+    while not diary.exists() or not (training := [node for node in nodes if _trains(node)]):
         time.sleep(0.05)
-    node = next(node for node in nodes if _trains(node))
     reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
     deadline = time.time_ns() // 10**6 + NOTICE_S * 1000
-    GcsClient(address=cluster.gcs_address).drain_node(node.node_id, reason, "taken back", deadline)
+    client = GcsClient(address=cluster.gcs_address)
+    accepted, why = client.drain_node(training[0].node_id, reason, "taken back", deadline)
+    assert accepted, why
 
 
 def _trains(node: Any) -> bool:
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    return any("RayTrainWorker" in " ".join(child.cmdline()) for child in raylet.children(recursive=True))
+    return any("RayTrainWorker" in _command(child) for child in raylet.children(recursive=True))
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended meanwhile, as idle workers do
+        return ""
 
 
 if __name__ == "__main__":
