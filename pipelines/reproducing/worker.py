@@ -103,6 +103,7 @@ def _write(store: Store, key: str, state: "State") -> Mapping[str, object]:
 def _read(store: Store, spec: ModelSpec) -> "State":
     from safetensors.torch import load_file
 
-    (row,) = store.table("trials").rows(["file"], [model_key(spec)])
-    with store.local_copy(row["file"]) as local:
+    attempts = store.table("trials").rows(["outcome", "file"], [model_key(spec)])
+    file = next(row["file"] for row in attempts if row["outcome"] == "done")  # others may have failed before
+    with store.local_copy(file) as local:
         return load_file(local)

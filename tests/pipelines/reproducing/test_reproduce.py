@@ -40,10 +40,12 @@ def pending(job: ReproduceJob) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> ReproduceJob:
-    """An experiment whose base was made by a run that ended early, then brought to its end."""
+    """An experiment whose base failed, was made by a run that ended early, and then brought to its end."""
     job = job_of(tmp_path_factory.mktemp("reproduce"), "steps")
     store, (base, *_) = open_store(job.store), pending(job)
-    commit([worker.make(base, store, store.table("trials"), job.work.model)], store.table("trials"))
+    table = store.table("trials")
+    table.append([{name: base.get(name) for name in table.schema.names} | {"outcome": "failed"}])
+    commit([worker.make({**base, "attempt": 2}, store, table, job.work.model)], table)
     summary = reproduce.run(job)
     assert summary.ok
     assert summary.counts["inputs"] == summary.counts["done"] == 4
@@ -54,7 +56,7 @@ def job(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> ReproduceJ
 @pytest.mark.ray
 def test_models_and_numbers_are_rows(job: ReproduceJob) -> None:
     rows = rows_of(job)
-    models = [row for row in rows if row["kind"] == "model"]
+    models = [row for row in rows if row["kind"] == "model" and row["outcome"] == "done"]
     assert [row["run"] for row in models].count("before") == 1
     assert len({row["file"] for row in models}) == len(models) == 3
     numbers = [row for row in rows if row["kind"] == "measurement"]
