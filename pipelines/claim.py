@@ -51,12 +51,14 @@ class Holder(NamedTuple):
     pid: int
     born: float
     since: str
+    heard: str
+    """When the claim was last written, for people: by this machine's clock."""
     beats: int = 0
-    """How often the claim was written again."""
+    """How often it was written again."""
 
     def __str__(self) -> str:
         """Say who it is."""
-        return f"process {self.pid} on {self.host}, since {self.since}"
+        return f"process {self.pid} on {self.host}, since {self.since}, last heard of {self.heard}"
 
     @property
     def is_gone(self) -> bool:
@@ -142,7 +144,7 @@ class Claim:
         if self._taker is not None:
             raise Claimed(
                 f"{self._what}: this run was not heard of for a while, and another one went on in its place "
-                f"({self._taker}): follow that one, or stop it and run the same command"
+                f"({self._taker}): run the same command when that one has ended"
             )
 
     def release(self) -> None:
@@ -160,7 +162,7 @@ class Claim:
                 if latest != self._number:
                     self._taker = str(self._files.read(latest) or "it has ended")
                     return
-                self._holder = self._holder._replace(beats=self._holder.beats + 1)
+                self._holder = self._holder._replace(beats=self._holder.beats + 1, heard=_now())
                 self._files.write(self._number, self._holder)
 
 
@@ -215,9 +217,12 @@ def _wait_for_end(files: ClaimFiles, what: str, number: int, over_s: float) -> N
 
 
 def _this_process() -> Holder:
-    process = psutil.Process()
-    since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    return Holder(uuid4().hex, socket.gethostname(), _machine(), process.pid, process.create_time(), since)
+    process, now = psutil.Process(), _now()
+    return Holder(uuid4().hex, socket.gethostname(), _machine(), process.pid, process.create_time(), now, now)
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _machine() -> str | None:

@@ -79,10 +79,8 @@ class DeltaLog:
         if versions and not checkpoints and min(versions):
             raise EquivdmError(f"table {self.table}: got a log without version 0 or a checkpoint, wanted the whole log")
         after = list(itertools.takewhile(versions.__contains__, itertools.count(first)))
-        since, checkpoint = (
-            said(self._texts([self._path(version) for version in after])),
-            checkpoints.get(first - 1, []),
-        )
+        since = said(self._texts([self._path(version) for version in after]))
+        checkpoint = checkpoints.get(first - 1, [])
         head = {**delta_checkpoint.read_head(self.filesystem, checkpoint), **since.head}
         self._check(head)
         return Snapshot(first - 1 + len(after), checkpoint, len(after), since, head)

@@ -81,9 +81,17 @@ def fit_model(
         with ray_session(job.ray):
             outcome = _made(train(task, job.ray, claim.check), job.fit.steps)
         claim.check()
-        facts = {"weights": outcome.weights, "steps": job.fit.steps, "history": outcome.history}
-        seconds = time.monotonic() - started
-        record = register_model(store, job, key, parent, **facts, run=new_run(), seconds=seconds)
+        record = register_model(
+            store,
+            job,
+            key,
+            parent,
+            weights=outcome.weights,
+            steps=job.fit.steps,
+            history=outcome.history,
+            run=new_run(),
+            seconds=time.monotonic() - started,
+        )
     # The checkpoints have served: a model is never trained on, and they are many times its size.
     store.filesystem.rm(run_folder(store, key), recursive=True)
     return TrainSummary(job.job, time.monotonic() - started, record, fresh=True, speeds=outcome.speeds)
